@@ -1,0 +1,149 @@
+/**
+ * The port to the EVM engine. Implemented by @meridian/engine over one Rust crate in two builds that return identical bytes;
+ * tests of the rules use a fake. Batches go in and come out packed (transactions.ts, results.ts, cells.ts).
+ */
+
+/** Why a raw transaction was refused when it was decoded; index = the status byte that `decode` returns. Texts: gateway. */
+export const DECODE = {
+  ok: 0,
+  malformed: 1, //        not RLP, not a transaction, or bytes after its end
+  typeNotSupported: 2, // EIP-4844 blob, EIP-7702 or an unknown type; detail: the type
+  chainId: 3, //          signed for another chain; detail: its chain id, ours
+  unprotected: 4, //      legacy without EIP-155 replay protection
+  signature: 5, //        r, s or v out of range, s in the upper half (EIP-2), or no key recovers
+  nonceMax: 6, //         2^53 or more
+  gasLimitCap: 7, //      above the cap of one transaction (EIP-7825); detail: gas limit, cap
+  intrinsicGas: 8, //     detail: gas limit, needed
+  floorGas: 9, //         EIP-7623; detail: gas limit, needed
+  initCodeSize: 10, //    EIP-3860; detail: size, limit
+  tipAboveFeeCap: 11, //  EIP-1559
+  tooLarge: 12, //        detail: size, limit
+} as const;
+
+export interface DecodeLimits {
+  chainId: number;
+  gasLimitMax: number; // of one transaction; EIP-7825: 16,777,216
+  transactionBytesMax: number; // geth: 131,072
+}
+
+export interface Decoded {
+  /** Packed transaction records of those with status ok, in input order; `declared` = to (write), sender if value, access list. */
+  records: Uint8Array;
+  /** One `DECODE` code for each input. */
+  statuses: Uint8Array;
+  /** Two numbers for each input: got, limit. 0 where the status has no detail. */
+  details: Float64Array;
+}
+
+export interface BlockContext {
+  number: number;
+  timestamp: number; // seconds
+  prevrandao: Uint8Array; // 32 bytes
+  gasLimit: number;
+}
+
+export interface BlockHeaderInput extends BlockContext {
+  parentHash: Uint8Array;
+  digest: Uint8Array; // 32 bytes; stands where Ethereum has the state root
+}
+
+export interface BuiltBlock {
+  hash: Uint8Array;
+  header: Uint8Array; // RLP
+  transactionsRoot: Uint8Array;
+  receiptsRoot: Uint8Array;
+  logsBloom: Uint8Array; // 256 bytes
+  gasUsed: number;
+}
+
+/** State of the present, not of a closed block. */
+export const PENDING = -1;
+
+export interface CallRequest {
+  from: Uint8Array;
+  to: Uint8Array | null; // null creates
+  data: Uint8Array;
+  value: Uint8Array; // 32 bytes, big-endian
+  gasLimit: number;
+  /** EIP-2930, packed (b20 address, u16 slots, b32 * slots)*. */
+  accessList: Uint8Array;
+  /** Packed cells of other partitions, to use instead of a miss. */
+  given: Uint8Array;
+}
+
+export type CallResult =
+  | { status: "success" | "revert"; gasUsed: number; output: Uint8Array }
+  | { status: "halt"; gasUsed: number; why: string } // geth's wording: "out of gas", "invalid opcode: ...", "stack underflow ..."
+  | { status: "funds" } // the sender's balance is below the value
+  | { status: "missing"; cells: Uint8Array } // read request for the cells that another partition owns
+  | { status: "pruned"; oldest: number }
+  | { status: "unknownBlock"; newest: number };
+
+/** What one partition owns. Bounds inclusive, 20 bytes each; a pin beats a range. */
+export interface OwnedRanges {
+  ranges: { first: Uint8Array; last: Uint8Array }[];
+  pinsIn: Uint8Array[]; // accounts placed here
+  pinsOut: Uint8Array[]; // accounts of these ranges placed elsewhere
+}
+
+export interface ExportChunk {
+  cells: Uint8Array; // whole accounts in address order, kinds 1 to 4
+  next: Uint8Array | null; // first address of the next chunk, null after the last
+}
+
+export interface Proposal {
+  results: Uint8Array; // packed; a transaction with missing cells has reason `foreign`
+  writes: Uint8Array; // packed cells that the successful ones wrote
+  missing: Uint8Array; // read request: union over all transactions
+}
+
+/** One partition's state and its execution. All calls but `call` are synchronous and belong to one thread. */
+export interface Engine {
+  /** Replaces what this engine owns. Accounts outside are not deleted; a touch of them is a miss. */
+  setOwned(owned: OwnedRanges): void;
+  /** Adds cells as they are (genesis, snapshot chunks, hand-over). No undo record. */
+  importCells(cells: Uint8Array): void;
+  /** Accounts with first <= address <= last as of the end of `block`, at most about `bytesMax` (at least one account). */
+  exportCells(block: number, first: Uint8Array, last: Uint8Array, bytesMax: number): ExportChunk;
+  /** Forgets all accounts of a range that went elsewhere. */
+  dropRange(first: Uint8Array, last: Uint8Array): void;
+  openBlock(context: BlockContext): void;
+  /**
+   * Executes packed transactions and nonce records merged by index, commits, returns packed results (one for each transaction).
+   * A nonce record sets its cell to nonce + 1; the sender's balance is touched only if value moves (free gas).
+   */
+  run(transactions: Uint8Array, nonces: Uint8Array): Uint8Array;
+  /** Executes without commit on top of `given`; for groups. */
+  propose(transactions: Uint8Array, given: Uint8Array): Proposal;
+  /** Commits a write set; cells outside what this engine owns are passed over. */
+  applyWrites(writes: Uint8Array): void;
+  /** Ends the open block: versions are kept for the 64 blocks before the last seal. Returns the lattice of all owned cells (2,048 bytes). */
+  closeBlock(): Uint8Array;
+  /** Makes BLOCKHASH(number) known and lets versions older than number - 64 go. */
+  seal(number: number, hash: Uint8Array): void;
+  /** Packed (u64 next nonce, b32 hash of the transaction that wrote it)* for packed b20 addresses, present state. */
+  nonces(addresses: Uint8Array): Uint8Array;
+  /** Values for a read request, as packed cells in the same order; or why not. */
+  read(block: number, request: Uint8Array): { cells: Uint8Array } | { pruned: number } | { unknownBlock: number };
+  /** Call without commit at the end of `block`, or PENDING; runs beside the log on another thread. */
+  call(block: number, request: CallRequest): Promise<CallResult>;
+  memory(): { bytes: number; accounts: number; slots: number };
+  close(): Promise<void>;
+}
+
+export interface EngineOptions {
+  chainId: number;
+}
+
+/** One loaded build of the crate: what needs no state, and the door to engines. */
+export interface EngineModule {
+  readonly build: "native" | "wasm";
+  keccak256(bytes: Uint8Array): Uint8Array;
+  /** Decodes, checks and recovers the sender of raw transactions, packed as (u32 bytes, raw)*. Safe in any worker thread. */
+  decode(raw: Uint8Array, limits: DecodeLimits): Decoded;
+  /** Roots, bloom, header and hash of a block whose transactions and results stand in published order. Throws BugError if they do not pair. */
+  buildBlock(header: BlockHeaderInput, transactions: Uint8Array, results: Uint8Array): BuiltBlock;
+  /** keccak256 of the lane-wise sum (mod 2^16) of lattices packed behind each other: the block's digest. */
+  foldDigest(lattices: Uint8Array): Uint8Array;
+  open(options: EngineOptions): Engine;
+}

@@ -1,0 +1,106 @@
+/**
+ * Entries: what stands in a partition's log. One LOG message is one flush's entries for one partition.
+ *
+ * E1. An entry's global position is (flush, index); every log holds its entries in that order.
+ * E2. What an entry of a kind does never changes. New behaviour is a new kind or a higher rules version in `block`.
+ * E3. `n` counts a partition's messages from 1 without gap, whoever wrote them; `flush` counts the flushes of all logs.
+ */
+import type { RangeMap, PartitionId } from "./ranges.ts";
+
+/** Format of messages and rules of execution that this code knows. A reader stops at a higher one. */
+export const FORMAT_VERSION = 1;
+export const RULES_VERSION = 1;
+
+/** The block that a `block` entry opens. */
+export interface OpenedBlock {
+  number: number;
+  timestamp: number; // whole seconds, never decreasing
+  prevrandao: Uint8Array; // 32 bytes, drawn by the leader
+  gasLimit: number;
+}
+
+export interface GenesisEntry {
+  kind: "genesis";
+  index: number;
+  chainId: number;
+  /** SHA-256 of the genesis object in the object store. */
+  genesisHash: Uint8Array;
+  map: RangeMap;
+  /** Block 1. Block 0 is the genesis block itself. */
+  opens: OpenedBlock;
+}
+/** A new leader's first entry in every log: from here on an older leader's append is refused. */
+export interface TermEntry {
+  kind: "term";
+  index: number;
+  term: number;
+  leader: string;
+}
+/** Local transactions of one flush, and nonce records of senders owned here; both packed, both ascending by index. */
+export interface RunEntry {
+  kind: "run";
+  transactions: Uint8Array;
+  nonces: Uint8Array;
+}
+/** The range map from here on; stands only right after a `block` entry of the same flush. */
+export interface MapEntry {
+  kind: "map";
+  index: number;
+  map: RangeMap;
+}
+/** Closes the open block in every log: everything sequenced before it is resolved. Opens the next one. */
+export interface BlockEntry {
+  kind: "block";
+  index: number;
+  number: number; // the block that closes
+  opens: OpenedBlock;
+  rules: number;
+  mapVersion: number;
+  partitions: PartitionId[]; // all that take part in the closing block
+  snapshot: boolean; // every partition takes a snapshot here
+}
+/** The hash of a closed block, as the archive computed it: BLOCKHASH(number) is known from here on. */
+export interface SealEntry {
+  kind: "seal";
+  index: number;
+  number: number;
+  hash: Uint8Array; // 32 bytes
+}
+export type Entry = GenesisEntry | TermEntry | RunEntry | MapEntry | BlockEntry | SealEntry;
+
+/** One message of LOG, checked and decoded. */
+export interface LogMessage {
+  partition: PartitionId;
+  n: number;
+  term: number;
+  flush: number;
+  entries: Entry[];
+}
+
+/** Last message of a partition's log that somebody stands at. n = 0 and a zero hash before the first. */
+export interface LogPosition {
+  n: number;
+  flush: number;
+  hash: Uint8Array; // SHA-256 of the message's payload
+}
+
+/** A block as one partition closed it: its part of the block's digest and counts. */
+export interface PartitionBlock {
+  entry: BlockEntry;
+  /** The context the closing block ran in. */
+  context: OpenedBlock;
+  lattice: Uint8Array; // 2,048 bytes
+}
+
+/** What one LOG message became: exactly one record for each message, so that `n` has no gap in OUT either. */
+export interface OutRecord {
+  n: number;
+  flush: number;
+  transactions: Uint8Array; // packed, as in LOG
+  results: Uint8Array; // packed, one for each transaction
+  block: PartitionBlock | null;
+  /** Genesis of this partition's part: only in the record of the `genesis` entry. */
+  genesis: { chainId: number; genesisHash: Uint8Array; lattice: Uint8Array; map: RangeMap; opens: OpenedBlock } | null;
+  /** The map from this record's block on, if the message changed it. */
+  map: RangeMap | null;
+}

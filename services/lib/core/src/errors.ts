@@ -1,0 +1,17 @@
+/** I/O failed. Thrown only by shells and adapters; `detail` goes whole into the log line and the span. */
+export class IoError<D extends { code: string } = { code: string; text?: string }> extends Error {
+  override readonly name = "IoError";
+  readonly detail: D;
+  readonly retry: "now" | "later" | "never";
+
+  constructor(detail: D, retry: "now" | "later" | "never", cause?: unknown) {
+    super(describe(detail), { cause });
+    this.detail = detail;
+    this.retry = retry;
+  }
+}
+
+function describe(detail: { code: string }): string {
+  const facts = Object.entries(detail).flatMap(([name, value]) => (name === "code" ? [] : [`${name} ${String(value)}`]));
+  return facts.length === 0 ? detail.code : `${detail.code}: ${facts.join(", ")}`;
+}

@@ -1,0 +1,119 @@
+export { assert, BugError } from "./assert.ts";
+export {
+  bytesOfHex,
+  concatBytes,
+  hexOf,
+  readU16,
+  readU32,
+  readU64,
+  sameBytes,
+  writeU16,
+  writeU32,
+  writeU64,
+} from "./bytes.ts";
+export { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, NONCE_CELL_BYTES, SLOT_CELL_BYTES } from "./cells.ts";
+export { DECODE, PENDING } from "./engine.ts";
+export type {
+  BlockContext,
+  BlockHeaderInput,
+  BuiltBlock,
+  CallRequest,
+  CallResult,
+  Decoded,
+  DecodeLimits,
+  Engine,
+  EngineModule,
+  EngineOptions,
+  ExportChunk,
+  OwnedRanges,
+  Proposal,
+} from "./engine.ts";
+export { FORMAT_VERSION, RULES_VERSION } from "./entries.ts";
+export type {
+  BlockEntry,
+  Entry,
+  GenesisEntry,
+  LogMessage,
+  LogPosition,
+  MapEntry,
+  OpenedBlock,
+  OutRecord,
+  PartitionBlock,
+  RunEntry,
+  SealEntry,
+  TermEntry,
+} from "./entries.ts";
+export { IoError } from "./errors.ts";
+export { SUBMIT } from "./messages.ts";
+export type {
+  ArchiveBlock,
+  ArchiveFailure,
+  ArchiveLog,
+  ArchiveQuery,
+  ArchiveReply,
+  ArchiveTransaction,
+  Beat,
+  Built,
+  LogFilter,
+  ReadFailure,
+  ReadReply,
+  ReadRequest,
+  Report,
+  SnapshotManifest,
+  SubmitCode,
+  SubmitReply,
+} from "./messages.ts";
+export type {
+  AppendOutcome,
+  Bus,
+  ChainSettings,
+  Durability,
+  Headers,
+  Log,
+  LogBatch,
+  LogWriter,
+  Objects,
+  Out,
+  OutBatch,
+  Settings,
+  Wire,
+  WireMessage,
+} from "./ports.ts";
+export { evenRangeMap, indexRanges, ownedBy } from "./ranges.ts";
+export type { PartitionId, RangeIndex, RangeMap } from "./ranges.ts";
+export {
+  REASON,
+  RESULT,
+  resultBytes,
+  resultCreated,
+  resultGasUsed,
+  resultIndex,
+  resultLogCount,
+  resultLogs,
+  resultOutput,
+  resultReason,
+  resultStatus,
+} from "./results.ts";
+export type { LogView } from "./results.ts";
+export {
+  DECLARED_BYTES,
+  MODE,
+  NONCE,
+  NONCE_BYTES,
+  TX,
+  TX_CREATES,
+  TX_HAS_VALUE,
+  TX_HEADER_BYTES,
+  setTxIndex,
+  txBytes,
+  txCount,
+  txCreates,
+  txDeclared,
+  txGasLimit,
+  txHasValue,
+  txIndex,
+  txNonce,
+  txOffsets,
+  txRaw,
+  txType,
+} from "./transactions.ts";

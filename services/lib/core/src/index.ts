@@ -117,3 +117,5 @@ export {
   txRaw,
   txType,
 } from "./transactions.ts";
+export { noTelemetry } from "./telemetry.ts";
+export type { Attributes, Logger, Span, SpanOptions, Telemetry } from "./telemetry.ts";

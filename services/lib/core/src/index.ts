@@ -119,3 +119,5 @@ export {
 } from "./transactions.ts";
 export { noTelemetry } from "./telemetry.ts";
 export type { Attributes, Logger, Span, SpanOptions, Telemetry } from "./telemetry.ts";
+export { defineSettings, readSettings, serviceSettings, settingsHelp } from "./settings.ts";
+export type { SettingDefinition, SettingDefinitions, SettingFailure, SettingValues } from "./settings.ts";

@@ -1,6 +1,6 @@
 /** Messages that services send each other over core NATS. @meridian/bus encodes them with msgpackr; docs/WIRE.md has the table. */
 import type { CallRequest, CallResult } from "./engine.ts";
-import type { PartitionId } from "./ranges.ts";
+import type { PartitionId, RangeMap } from "./ranges.ts";
 
 /**
  * What became of one submitted transaction; one byte for each in `SubmitReply.codes`. The text a wallet sees is the gateway's.
@@ -160,6 +160,8 @@ export interface SnapshotManifest {
   position: { n: number; flush: number; hash: Uint8Array };
   term: number;
   mapVersion: number;
+  /** The map in force after `position`: a restart must not depend on the published copy, which may be newer. */
+  map: RangeMap;
   opens: { number: number; timestamp: number; prevrandao: Uint8Array; gasLimit: number };
   /** The sealed hashes known here, newest last, at most 256. */
   seals: { number: number; hash: Uint8Array }[];

@@ -88,10 +88,13 @@ export type ReadFailure =
   | { code: "FOREIGN"; account: Uint8Array } // a call touched an account that could not be fetched
   | { code: "CALL"; result: CallResult }; // estimate: the call itself fails
 
-/** To any archive. `atLeast`: wait (bounded) until this block is there. Numbers are block numbers. */
+/**
+ * To any archive. `atLeast`: wait (bounded) until this block is there. Numbers are block numbers. `from` and `count` cut a body
+ * that is too large for one reply: transactions [from, from + count), fewer if the reply is full; ask again for the rest.
+ */
 export type ArchiveQuery =
   | { op: "head" }
-  | { op: "block"; by: number | Uint8Array; atLeast: number; body: boolean }
+  | { op: "block"; by: number | Uint8Array; atLeast: number; body: boolean; from?: number; count?: number }
   | { op: "headers"; first: number; count: number; atLeast: number }
   | { op: "transactions"; hashes: Uint8Array; atLeast: number } // packed b32
   | { op: "transactionAt"; block: number | Uint8Array; index: number; atLeast: number }
@@ -111,9 +114,9 @@ export interface ArchiveBlock {
   gasUsed: number;
   transactionCount: number;
   sizeBytes: number; // of the block's RLP encoding, as eth_getBlockByNumber reports it
-  transactionHashes: Uint8Array; // packed b32, in published order
-  transactions: Uint8Array; // packed records in published order; empty unless asked for
-  results: Uint8Array;
+  transactionHashes: Uint8Array; // packed b32, in published order; of the whole block, but empty in `headers` and if `from` > 0
+  transactions: Uint8Array; // packed records in published order, from `from` on; empty unless asked for
+  results: Uint8Array; // of the same transactions
 }
 /** A transaction with its place. `pending` has no block yet: OUT has it, its block is not built. */
 export interface ArchiveTransaction {
@@ -146,7 +149,9 @@ export type ArchiveFailure =
   | { code: "BEHIND"; newest: number }
   | { code: "PRUNED"; oldest: number }
   | { code: "TOO_MANY_LOGS"; limit: number }
-  | { code: "RANGE_TOO_LARGE"; limit: number }
+  | { code: "RANGE_TOO_LARGE"; limit: number } // more blocks, headers, hashes or reply bytes than one query may have
+  | { code: "UNKNOWN_BLOCK" } // `logs` by the hash of a block that is not there
+  | { code: "BUSY"; limit: number }
   | { code: "STOPPED"; text: string };
 
 /**

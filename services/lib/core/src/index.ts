@@ -44,7 +44,7 @@ export type {
   TermEntry,
 } from "./entries.ts";
 export { IoError } from "./errors.ts";
-export { SUBMIT } from "./messages.ts";
+export { GAP_HEADER, SUBMIT } from "./messages.ts";
 export type {
   ArchiveBlock,
   ArchiveFailure,

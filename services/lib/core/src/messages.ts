@@ -19,8 +19,16 @@ export const SUBMIT = {
   partitionSilent: 9, //  the home partition, or the sender's, does not report; detail: partition
   logFull: 10, //         the server's disk or stream limit is reached
   notLeader: 11, //       deposed or stopping: send again to the new leader
+  gasLimit: 12, //        declares more gas than a block has; detail: the block gas limit
 } as const;
 export type SubmitCode = (typeof SUBMIT)[keyof typeof SUBMIT];
+
+/**
+ * Header of a submit: "refuse" answers `nonceTooHigh` at once where a nonce is ahead of its turn, instead of waiting for the gap
+ * to close. A reply is sent when all of its records are decided, so a gateway that packs several clients' transactions into one
+ * submit refuses gaps there, and sends those records again by themselves, without the header, to let them wait.
+ */
+export const GAP_HEADER = "meridian-gap";
 
 /** Answer to a submit; the request's payload is bare packed transaction records. */
 export interface SubmitReply {

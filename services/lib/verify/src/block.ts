@@ -1,0 +1,225 @@
+/** Replays one published block and says what differs. */
+import { type TypedTransaction, Capability, createTxFromRLP } from "@ethereumjs/tx";
+import { bigIntToUnpaddedBytes, bytesToHex, generateAddress } from "@ethereumjs/util";
+import type { Common } from "@ethereumjs/common";
+import {
+  REASON,
+  RESULT,
+  TX,
+  hexOf,
+  readU64,
+  resultBytes,
+  resultCreated,
+  resultGasUsed,
+  resultIndex,
+  resultLogs,
+  resultOutput,
+  resultReason,
+  resultStatus,
+  txBytes,
+  txCreates,
+  txIndex,
+  txNonce,
+  txRaw,
+} from "@meridian/core";
+import { addressBytes } from "./cells.ts";
+import type { Differences } from "./difference.ts";
+import type { Header } from "./header.ts";
+import type { Outcome } from "./replay.ts";
+import { type ReceiptFacts, receiptsRoot, transactionsRoot } from "./roots.ts";
+import { REASON_NAME, type RuleContext, refuteRule } from "./rules.ts";
+import type { PublishedBlock } from "./source.ts";
+
+export interface BlockContext extends RuleContext {
+  common: Common;
+  differences: Differences;
+}
+
+type Report = (field: string, published: unknown, replayed: unknown) => void;
+
+/** Replays the transactions of a block in published order, then compares roots, bloom and gas. @returns number of transactions */
+export async function replayBlock(context: BlockContext, header: Header, published: PublishedBlock): Promise<number> {
+  const { transactions, results } = published;
+  context.replayer.openBlock(header);
+  const raws: Uint8Array[] = [];
+  const receipts: ReceiptFacts[] = [];
+  let resultAt = 0;
+  for (let at = 0; at < transactions.length && !context.differences.isFull; at += txBytes(transactions, at)) {
+    const report: Report = (field, publishedValue, replayed) =>
+      context.differences.add({
+        block: header.number,
+        transaction: { index: raws.length, hash: `0x${hexOf(transactions, at + TX.hash, at + TX.hash + 32)}` },
+        field,
+        published: String(publishedValue),
+        replayed: String(replayed),
+      });
+    const isPaired = resultAt < results.length && resultIndex(results, resultAt) === txIndex(transactions, at);
+    if (!isPaired) {
+      report(
+        "result",
+        resultAt < results.length ? `of index ${resultIndex(results, resultAt)}` : "none",
+        `of index ${txIndex(transactions, at)}`,
+      );
+      break;
+    }
+    const receipt = await replayTransaction(context, transactions, at, results, resultAt, report);
+    raws.push(txRaw(transactions, at));
+    if (receipt !== null) receipts.push(receipt);
+    resultAt += resultBytes(results, resultAt);
+  }
+  if (!context.differences.isFull) await compareRoots(context, header, raws, receipts);
+  return raws.length;
+}
+
+async function compareRoots(context: BlockContext, header: Header, raws: Uint8Array[], receipts: ReceiptFacts[]): Promise<void> {
+  const compare = (field: string, published: unknown, replayed: unknown) => {
+    if (published === replayed) return;
+    context.differences.add({
+      block: header.number,
+      transaction: null,
+      field,
+      published: String(published),
+      replayed: String(replayed),
+    });
+  };
+  compare("transactionsRoot", bytesToHex(header.transactionsRoot), bytesToHex(await transactionsRoot(raws)));
+  const { root, bloom, gasUsed } = await receiptsRoot(receipts);
+  compare("receiptsRoot", bytesToHex(header.receiptsRoot), bytesToHex(root));
+  compare("logsBloom", bytesToHex(header.bloom), bytesToHex(bloom));
+  compare("gasUsed", header.gasUsed, gasUsed);
+  compare("baseFeePerGas", header.baseFee, 0n);
+}
+
+/** @returns what the replay's receipt says; null if the published transaction cannot be replayed at all */
+async function replayTransaction(
+  context: BlockContext,
+  transactions: Uint8Array,
+  at: number,
+  results: Uint8Array,
+  resultAt: number,
+  report: Report,
+): Promise<ReceiptFacts | null> {
+  const transaction = decode(txRaw(transactions, at), context.common, report);
+  if (transaction === null) return null;
+  const sender = transaction.getSenderAddress().toString();
+  const home = transaction.to?.toString() ?? createdBy(sender, transaction.nonce);
+  compareRecord(context, transaction, sender, home, transactions, at, report);
+
+  const reason = resultReason(results, resultAt);
+  if (reason === REASON.foreign || reason === REASON.funds || reason === REASON.unsealed) {
+    return replayRuleFailure(context, transaction, sender, home, results, resultAt, report);
+  }
+  const outcome = await attempt(() => context.replayer.run(transaction, sender));
+  if ("invalid" in outcome) {
+    report("status", resultStatus(results, resultAt), `invalid: ${outcome.invalid}`);
+    return null;
+  }
+  compareOutcome(outcome, results, resultAt, report);
+  const foreign = [...outcome.touched].find((account) => account !== sender && isForeign(context, account, home));
+  if (foreign !== undefined)
+    report("reason", REASON_NAME[reason], `foreign: ${foreign} belongs to another partition than ${home}`);
+  return { type: transaction.type, status: outcome.status, gasUsed: outcome.gasUsed, logs: outcome.logs };
+}
+
+function decode(raw: Uint8Array, common: Common, report: Report): TypedTransaction | null {
+  try {
+    const transaction = createTxFromRLP(raw, { common });
+    if (transaction.type === 0 && !transaction.supports(Capability.EIP155ReplayProtection))
+      report("chainId", "none", common.chainId());
+    transaction.getSenderAddress();
+    return transaction;
+  } catch (error) {
+    report("transaction", "included", `invalid: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+}
+
+/** The packed record's fields against what the raw transaction says, and the nonce's turn. */
+function compareRecord(
+  context: BlockContext,
+  transaction: TypedTransaction,
+  sender: string,
+  home: string,
+  transactions: Uint8Array,
+  at: number,
+  report: Report,
+): void {
+  const compare = (field: string, published: unknown, replayed: unknown) => {
+    if (published !== replayed) report(field, published, replayed);
+  };
+  compare("hash", `0x${hexOf(transactions, at + TX.hash, at + TX.hash + 32)}`, bytesToHex(transaction.hash()));
+  compare("sender", `0x${hexOf(transactions, at + TX.sender, at + TX.sender + 20)}`, sender);
+  compare("to", `0x${hexOf(transactions, at + TX.to, at + TX.to + 20)}`, home);
+  compare("creates", txCreates(transactions, at), transaction.to === undefined);
+  compare("record nonce", BigInt(txNonce(transactions, at)), transaction.nonce);
+  const turn = context.state.nonceOf(sender);
+  compare("nonce", transaction.nonce, turn);
+  // The published transaction counts: what follows is compared under its nonce, not under a second difference for each.
+  if (turn !== transaction.nonce) context.state.setNonce(sender, transaction.nonce);
+}
+
+function compareOutcome(outcome: Outcome, results: Uint8Array, at: number, report: Report): void {
+  const compare = (field: string, published: unknown, replayed: unknown) => {
+    if (published !== replayed) report(field, published, replayed);
+  };
+  compare("status", resultStatus(results, at), outcome.status);
+  compare("gasUsed", BigInt(resultGasUsed(results, at)), outcome.gasUsed);
+  const reason = outcome.status === 1 ? REASON.none : outcome.halted ? REASON.halt : REASON.revert;
+  compare("reason", REASON_NAME[resultReason(results, at)], REASON_NAME[reason]);
+  const created = resultCreated(results, at) ? `0x${hexOf(results, at + RESULT.address, at + RESULT.address + 20)}` : null;
+  compare("created address", created, outcome.created);
+  compare("output", bytesToHex(resultOutput(results, at)), bytesToHex(outcome.output));
+  const logs = resultLogs(results, at);
+  compare("log count", logs.length, outcome.logs.length);
+  for (const [index, log] of logs.slice(0, outcome.logs.length).entries()) {
+    compare(`log ${index}`, describeLog(log), describeLog(outcome.logs[index]));
+  }
+}
+
+function describeLog(log: { address: Uint8Array; topics: Uint8Array[]; data: Uint8Array } | undefined): string {
+  if (log === undefined) return "none";
+  return `${bytesToHex(log.address)} [${log.topics.map((topic) => bytesToHex(topic)).join(", ")}] ${bytesToHex(log.data)}`;
+}
+
+async function replayRuleFailure(
+  context: BlockContext,
+  transaction: TypedTransaction,
+  sender: string,
+  home: string,
+  results: Uint8Array,
+  at: number,
+  report: Report,
+): Promise<ReceiptFacts> {
+  const reason = resultReason(results, at);
+  const account = `0x${hexOf(results, at + RESULT.address, at + RESULT.address + 20)}`;
+  const failure = { reason, account, asked: readU64(results, at + RESULT.value) };
+  const refuted = await attempt(async () => ({ why: await refuteRule(context, transaction, sender, home, failure) }));
+  const why = "invalid" in refuted ? refuted.invalid : refuted.why;
+  if (why !== null) report("reason", REASON_NAME[reason], why);
+  const compare = (field: string, published: unknown, replayed: unknown) => {
+    if (published !== replayed) report(field, published, replayed);
+  };
+  compare("status", resultStatus(results, at), 0);
+  compare("gasUsed", BigInt(resultGasUsed(results, at)), transaction.gasLimit);
+  compare("log count", resultLogs(results, at).length, 0);
+  compare("created address", resultCreated(results, at), false);
+  context.state.setNonce(sender, transaction.nonce + 1n);
+  return { type: transaction.type, status: 0, gasUsed: transaction.gasLimit, logs: [] };
+}
+
+function isForeign({ ranges }: BlockContext, account: string, home: string): boolean {
+  return ranges.ownerOf(addressBytes(account), 0) !== ranges.ownerOf(addressBytes(home), 0);
+}
+
+function createdBy(sender: string, nonce: bigint): string {
+  return bytesToHex(generateAddress(addressBytes(sender), bigIntToUnpaddedBytes(nonce)));
+}
+
+/** EthereumJS throws for a transaction that is invalid at its turn; here that is an answer. */
+async function attempt<Result>(run: () => Promise<Result>): Promise<Result | { invalid: string }> {
+  try {
+    return await run();
+  } catch (error) {
+    return { invalid: error instanceof Error ? error.message : String(error) };
+  }
+}

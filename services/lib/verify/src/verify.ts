@@ -1,0 +1,199 @@
+/**
+ * Replays published blocks one transaction at a time on a second EVM implementation and compares everything they say.
+ *
+ * V1. The replay starts from genesis or from snapshots of all partitions at one block, whose digest must be that block's.
+ * V2. Its state moves only by what it executed itself; the published results are compared, never applied.
+ * V3. A block's parent hash must be the hash of the block before it, and its digest that of the replayed state.
+ */
+import type { Common } from "@ethereumjs/common";
+import { bytesToHex } from "@ethereumjs/util";
+import { IoError, type RangeIndex, indexRanges } from "@meridian/core";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { replayBlock } from "./block.ts";
+import { importCells } from "./cells.ts";
+import { type Difference, Differences } from "./difference.ts";
+import { type Header, readHeader } from "./header.ts";
+import { Lattice } from "./lattice.ts";
+import { Replayer, chainRules } from "./replay.ts";
+import type { ChainSource, PublishedBlock, PublishedSnapshot } from "./source.ts";
+import { ReplayState } from "./state.ts";
+
+export interface VerifyOptions {
+  /** First block to compare. Blocks between the start of the replay and this one are compared as well. */
+  from: number;
+  /** Last block; undefined for the last sealed one. */
+  to?: number;
+  /** Start at the newest snapshot before `from` instead of genesis. */
+  snapshot: boolean;
+  differencesMax: number;
+  onProgress?: (progress: { block: number; to: number; transactions: number }) => void;
+}
+
+export interface VerifyReport {
+  start: string; // "genesis" or "snapshot of block N"
+  transactions: number;
+  blocks: number;
+  differences: Difference[];
+  /** Hash and digest of the last compared block, 0x hex. */
+  head: { number: number; hash: string; digest: string };
+}
+
+/** @throws IoError if the chain cannot be read: nothing is known then. What can be read and is wrong is a difference. */
+export async function verify(source: ChainSource, options: VerifyOptions): Promise<VerifyReport> {
+  const genesis = await source.genesis();
+  const common = chainRules(genesis.chainId);
+  const differences = new Differences(options.differencesMax);
+  const latest = await source.latest();
+  const to = Math.min(options.to ?? latest, latest);
+  const run = new Run(source, common, differences, indexRanges(await source.rangeMap()));
+  const snapshot = options.snapshot ? await source.snapshot(options.from - 1) : undefined;
+  if (snapshot === undefined) await run.startAtGenesis(genesis);
+  else await run.startAtSnapshot(snapshot);
+  const start = snapshot === undefined ? "genesis" : `snapshot of block ${run.number}`;
+  await run.replayTo(to, options.onProgress);
+  return { start, transactions: run.transactions, blocks: run.blocks, differences: differences.list, head: run.head() };
+}
+
+class Run {
+  transactions = 0;
+  blocks = 0;
+  readonly #source: ChainSource;
+  readonly #common: Common;
+  readonly #differences: Differences;
+  readonly #ranges: RangeIndex;
+  readonly #state = new ReplayState();
+  readonly #lattice = new Lattice();
+  readonly #hashes = new Map<number, Uint8Array>();
+  #header: Header | undefined;
+
+  constructor(source: ChainSource, common: Common, differences: Differences, ranges: RangeIndex) {
+    this.#source = source;
+    this.#common = common;
+    this.#differences = differences;
+    this.#ranges = ranges;
+  }
+
+  get number(): number {
+    return this.#header?.number ?? -1;
+  }
+
+  head() {
+    const header = this.#header;
+    return {
+      number: this.number,
+      hash: header ? bytesToHex(header.hash) : "none",
+      digest: header ? bytesToHex(header.digest) : "none",
+    };
+  }
+
+  async startAtGenesis({ cells, genesisHash }: { cells: Uint8Array; genesisHash: Uint8Array }): Promise<void> {
+    this.#compare(0, "genesis hash", bytesToHex(genesisHash), bytesToHex(sha256(cells)));
+    await importCells(this.#state, cells);
+    await this.#startAt(0);
+    this.blocks = 1;
+  }
+
+  async startAtSnapshot(parts: PublishedSnapshot[]): Promise<void> {
+    const block = parts[0]?.manifest.block ?? 0;
+    for (const { manifest, chunk } of parts) {
+      for (const [index, { sha256: expected, object }] of manifest.chunks.entries()) {
+        const bytes = await chunk(index);
+        this.#compare(
+          block,
+          `snapshot of partition ${manifest.partition}, chunk ${object}`,
+          expected,
+          bytesToHex(sha256(bytes)).slice(2),
+        );
+        await importCells(this.#state, bytes);
+      }
+    }
+    await this.#startAt(block);
+  }
+
+  async replayTo(to: number, onProgress: VerifyOptions["onProgress"]): Promise<void> {
+    const replayer = await Replayer.open(this.#state, this.#common, (number) => this.#hashOf(number));
+    let next = this.#source.block(this.number + 1);
+    for (let number = this.number + 1; number <= to && !this.#differences.isFull; number++) {
+      const published = await next;
+      if (number < to) next = prefetch(this.#source.block(number + 1));
+      const header = published && this.#readHeader(number, published);
+      if (published === undefined || header === undefined) {
+        if (published === undefined) this.#compare(number, "block", "missing", "expected");
+        return;
+      }
+      this.#compareChain(number, header);
+      const context = {
+        state: this.#state,
+        replayer,
+        ranges: this.#ranges,
+        blockNumber: number,
+        common: this.#common,
+        differences: this.#differences,
+      };
+      this.transactions += await replayBlock(context, header, published);
+      this.blocks += 1;
+      this.#compareDigest(header);
+      this.#moveTo(header);
+      onProgress?.({ block: number, to, transactions: this.transactions });
+    }
+  }
+
+  async #startAt(number: number): Promise<void> {
+    const published = await this.#source.block(number);
+    if (published === undefined)
+      throw new IoError({ code: "BLOCK_MISSING", text: `the replay starts at block ${number}, which is not there` }, "never");
+    const header = this.#readHeader(number, published);
+    if (header === undefined) throw new IoError({ code: "HEADER_MALFORMED", text: `header of block ${number}` }, "never");
+    this.#compareDigest(header);
+    this.#moveTo(header);
+  }
+
+  #moveTo(header: Header): void {
+    this.#header = header;
+    this.#hashes.set(header.number, header.hash);
+    this.#hashes.delete(header.number - 257);
+  }
+
+  #readHeader(number: number, published: PublishedBlock): Header | undefined {
+    const header = readHeader(published.header, this.#common);
+    if (!("malformed" in header)) return header;
+    this.#compare(number, "header", "published", `malformed: ${header.malformed}`);
+    return undefined;
+  }
+
+  #compareChain(number: number, header: Header): void {
+    this.#compare(number, "number", header.number, number);
+    if (this.#header === undefined) return;
+    this.#compare(number, "parentHash", bytesToHex(header.parentHash), bytesToHex(this.#header.hash));
+    if (header.timestamp < this.#header.timestamp)
+      this.#compare(number, "timestamp", header.timestamp, `at least ${this.#header.timestamp}`);
+  }
+
+  #compareDigest(header: Header): void {
+    this.#state.foldBlock(this.#lattice);
+    this.#compare(header.number, "state digest", bytesToHex(header.digest), bytesToHex(this.#lattice.digest()));
+  }
+
+  #compare(block: number, field: string, published: unknown, replayed: unknown): void {
+    if (published === replayed) return;
+    this.#differences.add({ block, transaction: null, field, published: String(published), replayed: String(replayed) });
+  }
+
+  /** Hash of a block before the one that runs; asked of the source if it lies before the start of the replay. */
+  async #hashOf(number: number): Promise<Uint8Array> {
+    const known = this.#hashes.get(number);
+    if (known !== undefined) return known;
+    const published = await this.#source.block(number);
+    const header = published && readHeader(published.header, this.#common);
+    if (header === undefined || "malformed" in header)
+      throw new IoError({ code: "BLOCK_MISSING", text: `block ${number}, whose hash BLOCKHASH needs` }, "never");
+    this.#hashes.set(number, header.hash);
+    return header.hash;
+  }
+}
+
+/** A rejection is seen by whoever awaits the promise later. */
+function prefetch<Result>(promise: Promise<Result>): Promise<Result> {
+  promise.catch(() => undefined);
+  return promise;
+}

@@ -121,3 +121,22 @@ export { noTelemetry } from "./telemetry.ts";
 export type { Attributes, Logger, Span, SpanOptions, Telemetry } from "./telemetry.ts";
 export { defineSettings, readSettings, serviceSettings, settingsHelp } from "./settings.ts";
 export type { SettingDefinition, SettingDefinitions, SettingFailure, SettingValues } from "./settings.ts";
+export { applyMessage, refusalOf } from "./actor/apply.ts";
+export type { Applied, LogRefusal } from "./actor/apply.ts";
+export { answers, cellBytes, cellsOwnedBy, cutBySlice, keyBytes, keyCount, requestByOwner } from "./actor/cells.ts";
+export type { CellSlice } from "./actor/cells.ts";
+export { ESTIMATE_GAS_MAX, ESTIMATE_GAS_MIN, startEstimate, stepEstimate } from "./actor/estimate.ts";
+export type { Estimate } from "./actor/estimate.ts";
+export {
+  SNAPSHOTS_KEPT,
+  chunkObject,
+  chunkPrefix,
+  isExportable,
+  isNewer,
+  keptWith,
+  restartOrder,
+  strayChunks,
+  truncatableN,
+} from "./actor/snapshots.ts";
+export { SEALS_MAX, VERSION_BLOCKS_MAX, emptyState, manifestOf, mapOf, sealedBlock, stateOfManifest } from "./actor/state.ts";
+export type { PartitionState, Seal } from "./actor/state.ts";

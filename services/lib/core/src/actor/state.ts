@@ -1,0 +1,101 @@
+/**
+ * What a partition knows besides its cells (those live in the engine): a pure function of its log, small enough to stand in
+ * a snapshot's manifest.
+ */
+import { assert } from "../assert.ts";
+import { FORMAT_VERSION } from "../entries.ts";
+import type { LogPosition, OpenedBlock } from "../entries.ts";
+import type { SnapshotManifest } from "../messages.ts";
+import type { PartitionId, RangeIndex, RangeMap } from "../ranges.ts";
+import { indexRanges } from "../ranges.ts";
+
+/** Sealed hashes that are kept: BLOCKHASH reaches back 256 blocks. */
+export const SEALS_MAX = 256;
+/** Blocks before the last seal whose versions the engine keeps: the window of consistent reads and of a snapshot's export. */
+export const VERSION_BLOCKS_MAX = 64;
+
+export interface Seal {
+  number: number;
+  hash: Uint8Array; // 32 bytes
+}
+
+export interface PartitionState {
+  readonly partition: PartitionId;
+  readonly chainId: number;
+  /** After the last applied message. */
+  position: LogPosition;
+  term: number;
+  /** Null before the `genesis` entry. */
+  owners: RangeIndex | null;
+  /** The block that transactions run in; null before the `genesis` entry. */
+  open: OpenedBlock | null;
+  /** Last closed block, -1 before genesis. */
+  closedBlock: number;
+  /** Closed and not sealed yet, ascending. */
+  unsealed: number[];
+  /** The last sealed hashes, ascending by number, at most SEALS_MAX. */
+  seals: Seal[];
+}
+
+/** A partition that stands before its log's first message. */
+export function emptyState(partition: PartitionId, chainId: number): PartitionState {
+  return {
+    partition,
+    chainId,
+    position: { n: 0, flush: 0, hash: new Uint8Array(32) },
+    term: 0,
+    owners: null,
+    open: null,
+    closedBlock: -1,
+    unsealed: [],
+    seals: [],
+  };
+}
+
+/** The map in force. Throws BugError before genesis. */
+export function mapOf(state: PartitionState): RangeMap {
+  assert(state.owners !== null, "the range map is asked for before genesis");
+  return state.owners.map;
+}
+
+/** Number of the last sealed block, -1 if there is none. */
+export const sealedBlock = (state: PartitionState): number => state.seals.at(-1)?.number ?? -1;
+
+/**
+ * The manifest of a snapshot at the block that just closed, without its chunks; everything in it is copied, so that the
+ * state may go on.
+ * @param lattice of the closed block, 2,048 bytes; what the imported chunks are checked against
+ */
+export function manifestOf(state: PartitionState, lattice: Uint8Array): SnapshotManifest {
+  assert(state.open !== null && state.open.number === state.closedBlock + 1, "a snapshot stands between two blocks");
+  const map = mapOf(state);
+  return {
+    format: FORMAT_VERSION,
+    partition: state.partition,
+    block: state.closedBlock,
+    position: { ...state.position },
+    term: state.term,
+    mapVersion: map.version,
+    map,
+    opens: { ...state.open },
+    seals: [...state.seals],
+    unsealed: [...state.unsealed],
+    lattice,
+    chunks: [],
+  };
+}
+
+/** The state that a snapshot was taken of. */
+export function stateOfManifest(manifest: SnapshotManifest, chainId: number): PartitionState {
+  return {
+    partition: manifest.partition,
+    chainId,
+    position: { ...manifest.position },
+    term: manifest.term,
+    owners: indexRanges(manifest.map),
+    open: { ...manifest.opens },
+    closedBlock: manifest.block,
+    unsealed: [...manifest.unsealed],
+    seals: [...manifest.seals],
+  };
+}

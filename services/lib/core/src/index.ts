@@ -1,16 +1,5 @@
 export { assert, BugError } from "./assert.ts";
-export {
-  bytesOfHex,
-  concatBytes,
-  hexOf,
-  readU16,
-  readU32,
-  readU64,
-  sameBytes,
-  writeU16,
-  writeU32,
-  writeU64,
-} from "./bytes.ts";
+export { bytesOfHex, concatBytes, hexOf, readU16, readU32, readU64, sameBytes, writeU16, writeU32, writeU64 } from "./bytes.ts";
 export { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, NONCE_CELL_BYTES, SLOT_CELL_BYTES } from "./cells.ts";
 export { DECODE, PENDING } from "./engine.ts";
 export type {
@@ -43,7 +32,7 @@ export type {
   SealEntry,
   TermEntry,
 } from "./entries.ts";
-export { IoError } from "./errors.ts";
+export { IoError, isIoError } from "./errors.ts";
 export { GAP_HEADER, SUBMIT } from "./messages.ts";
 export type {
   ArchiveBlock,
@@ -140,3 +129,20 @@ export {
 } from "./actor/snapshots.ts";
 export { SEALS_MAX, VERSION_BLOCKS_MAX, emptyState, manifestOf, mapOf, sealedBlock, stateOfManifest } from "./actor/state.ts";
 export type { PartitionState, Seal } from "./actor/state.ts";
+export { awaitedPartitions, nextBlock, openAssembly, tailCounts, takeRecords } from "./blocks/assemble.ts";
+export type {
+  Alarm,
+  AssembledBlock,
+  Assembly,
+  AssemblyOptions,
+  AssemblyProgress,
+  AssemblyStart,
+  BlockEngine,
+  ChainHead,
+  RecordMarks,
+  Taken,
+} from "./blocks/assemble.ts";
+export { LOG_COLUMNS, bloomMayMatch, logCandidates, logColumns, logMatches, logOffset, prepareFilter } from "./blocks/logs.ts";
+export type { LogColumns, PreparedFilter } from "./blocks/logs.ts";
+export { MARK_BYTES } from "./blocks/record.ts";
+export type { Sha256 } from "./blocks/record.ts";

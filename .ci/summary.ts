@@ -1,0 +1,78 @@
+/**
+ * Adds up the reports that vitest left in .ci/reports, one for each package, and the steps of a run. Its last line is
+ * "N passed, N failed". As a command: `summary.ts format=0 lint=1 test=0`, each step with its exit code.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const REPORTS = "reports";
+
+interface Report {
+  numPassedTests: number;
+  numFailedTests: number;
+  success: boolean;
+  testResults: { name: string; status: string; message: string; assertionResults: { status: string; fullName: string }[] }[];
+}
+interface Step {
+  name: string;
+  code: number;
+}
+
+/**
+ * Every test is one, and every step but `test` is one. A test run that went wrong without a failed test (a file that does not
+ * load, a process that dies) is one failure.
+ */
+export function summary(steps: Step[]): { lines: string[]; passed: number; failed: number } {
+  const reports = readReports();
+  const others = steps.filter(({ name }) => name !== "test");
+  const failures = reports.flatMap(({ name, report }) => failuresOf(report).map((text) => `${name}: ${text}`));
+  const isTestBroken = steps.some(({ name, code }) => name === "test" && code !== 0);
+  if (isTestBroken && failures.length === 0) failures.push("test: the run ended with an error but no report names a failed test");
+  failures.push(...others.filter(({ code }) => code !== 0).map(({ name }) => `${name}: failed`));
+  const passed =
+    reports.reduce((sum, { report }) => sum + report.numPassedTests, 0) + others.filter(({ code }) => code === 0).length;
+  return {
+    lines: [
+      "",
+      ...reports.map(
+        ({ name, report }) => `  ${name.padEnd(20)} ${report.numPassedTests} passed, ${failuresOf(report).length} failed`,
+      ),
+      ...others.map(({ name, code }) => `  ${name.padEnd(20)} ${code === 0 ? "passed" : "failed"}`),
+      ...failures.map((text) => `  FAILED ${text}`),
+      `${passed} passed, ${failures.length} failed`,
+    ],
+    passed,
+    failed: failures.length,
+  };
+}
+
+function readReports(): { name: string; report: Report }[] {
+  const folder = join(import.meta.dirname, REPORTS);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".json"))
+    .sort()
+    .map((file) => ({
+      name: file.slice(0, -".json".length),
+      report: JSON.parse(readFileSync(join(folder, file), "utf8")) as Report,
+    }));
+}
+
+/** Failed tests by name, and files that failed without one. */
+function failuresOf(report: Report): string[] {
+  const failures = report.testResults.flatMap(({ name, status, assertionResults }) => {
+    const failed = assertionResults.filter((test) => test.status === "failed").map((test) => test.fullName);
+    return status === "failed" && failed.length === 0 ? [name] : failed;
+  });
+  return failures.length === 0 && !report.success ? ["errors outside of tests"] : failures;
+}
+
+if (import.meta.main) {
+  const steps = process.argv.slice(2).map((argument) => {
+    const [name = "", code = "1"] = argument.split("=");
+    return { name, code: Number(code) };
+  });
+  const { lines, failed } = summary(steps);
+  console.log(lines.join("\n"));
+  process.exitCode = failed === 0 ? 0 : 1;
+}

@@ -1,0 +1,176 @@
+/**
+ * Lint rules of the workspace. What they say in words: docs/STYLE.md. services/lib/tidy proves of each fence that it bites.
+ */
+import js from "@eslint/js";
+import nx from "@nx/eslint-plugin";
+import { defineConfig } from "eslint/config";
+import typescript from "typescript-eslint";
+
+const TESTS = ["**/*.test.ts", "**/test/**/*.ts", "**/testing/**/*.ts"];
+
+/** Who may depend on whom, by the tag in each package.json. */
+const depConstraints = [
+  {
+    sourceTag: "kind:core",
+    onlyDependOnLibsWithTags: ["kind:core"],
+    allowedExternalImports: ["xstate", "vitest", "fast-check"],
+  },
+  { sourceTag: "kind:adapter", onlyDependOnLibsWithTags: ["kind:core", "kind:adapter"] },
+  { sourceTag: "kind:service", onlyDependOnLibsWithTags: ["kind:core", "kind:adapter"] },
+  { sourceTag: "kind:operator", onlyDependOnLibsWithTags: ["kind:core", "kind:adapter"] },
+  { sourceTag: "kind:sim", onlyDependOnLibsWithTags: ["kind:core", "kind:adapter", "kind:service"] },
+  { sourceTag: "kind:tool", onlyDependOnLibsWithTags: ["*"] },
+];
+
+/** Each engine has one home: the only folder that may import it. */
+const ENGINES = [
+  { home: "services/lib/bus", packages: ["@nats-io/*", "nats", "msgpackr"] },
+  { home: "services/lib/store", packages: ["lmdb"] },
+  { home: "services/lib/telemetry", packages: ["@opentelemetry/*", "pino"] },
+  { home: "services/lib/engine", packages: ["secp256k1"] },
+  { home: "operators", packages: ["@kubernetes/client-node"] },
+];
+
+/** @param {string | null} folder  whose own engines are allowed; null for none */
+const engineFences = (folder) =>
+  ENGINES.filter(({ home }) => home !== folder).map(({ home, packages }) => ({
+    group: packages.flatMap((name) => [name, `${name}/**`]),
+    message: `Only ${home} imports this.`,
+  }));
+
+/** @param {object[]} patterns */
+const restrictImports = (patterns) => ({ "no-restricted-imports": ["error", { patterns }] });
+
+/** Forms that are banned everywhere; each message says what to do instead. */
+const BANNED_SYNTAX = [
+  { selector: "ExportAllDeclaration", message: "Name what you export: `export *` hides it." },
+  {
+    selector: "CatchClause > BlockStatement[body.length=0]",
+    message: "Handle the error or let it pass: an empty catch loses it.",
+  },
+  {
+    selector: "ThrowStatement > NewExpression[callee.name=/^(Error|TypeError|RangeError)$/]",
+    message: "Refusals are values, failures are IoError, bugs go through assert.",
+  },
+  {
+    selector: "TSNonNullExpression:not([expression.type='MemberExpression'][expression.computed=true])",
+    message: "`!` only on an indexed element of a packed buffer or checked list.",
+  },
+];
+
+const BANNED_IN_TESTS = [
+  {
+    selector: "MemberExpression[object.name=/^(test|it|describe|suite)$/][property.name=/^(skip|only|todo|fails|skipIf|runIf)$/]",
+    message: "No skipped tests: assert what happens and say why.",
+  },
+];
+
+/** What core must not know: a clock, chance, I/O, the process. */
+const CORE_GLOBALS = [
+  ["Date", "Time comes in as a value."],
+  ["performance", "Time comes in as a value."],
+  ["setTimeout", "Time comes in as an event."],
+  ["setInterval", "Time comes in as an event."],
+  ["setImmediate", "Core does not wait."],
+  ["queueMicrotask", "Core does not wait."],
+  ["fetch", "Core does no I/O."],
+  ["WebSocket", "Core does no I/O."],
+  ["process", "Core does not know its process."],
+  ["console", "Core does not print: return what happened."],
+  ["crypto", "Chance comes in as a value."],
+  ["Buffer", "Uint8Array: core runs anywhere."],
+].map(([name, message]) => ({ name, message }));
+
+const coreFences = [
+  ...engineFences(null),
+  { group: ["node:*"], message: "Core does no I/O and knows no process." },
+  {
+    regex: "^(fs|path|os|net|http|https|crypto|events|util|stream|worker_threads|child_process)(/.*)?$",
+    message: "Core does no I/O.",
+  },
+];
+
+export default defineConfig(
+  {
+    ignores: ["**/node_modules/**", "**/target/**", "**/fixtures/**", "**/dist/**", ".nx/**", ".meridian/**", ".ci/reports/**"],
+  },
+  { linterOptions: { noInlineConfig: true, reportUnusedDisableDirectives: "error" } },
+  js.configs.recommended,
+  {
+    rules: {
+      eqeqeq: "error",
+      "max-len": ["error", { code: 130, ignoreUrls: true, ignoreStrings: false, ignoreTemplateLiterals: false }],
+      "max-lines": ["error", { max: 400 }],
+      "max-lines-per-function": ["error", { max: 70 }],
+      "no-restricted-syntax": ["error", ...BANNED_SYNTAX],
+      "no-warning-comments": ["error", { terms: ["todo", "fixme", "xxx", "hack"] }],
+      "no-console": "error",
+      "prefer-const": "error",
+      ...restrictImports(engineFences(null)),
+    },
+  },
+  {
+    files: ["**/*.ts"],
+    extends: [typescript.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    plugins: { "@nx": nx },
+    rules: {
+      "@nx/enforce-module-boundaries": [
+        "error",
+        { depConstraints, banTransitiveDependencies: true, allowCircularSelfDependency: true },
+      ],
+      "@typescript-eslint/ban-ts-comment": ["error", { "ts-expect-error": true, "ts-ignore": true, "ts-nocheck": true }],
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/no-unused-vars": [
+        "error",
+        { argsIgnorePattern: "^_", varsIgnorePattern: "^_", ignoreRestSiblings: true },
+      ],
+      "@typescript-eslint/only-throw-error": "error",
+      "@typescript-eslint/prefer-promise-reject-errors": "error",
+      "@typescript-eslint/require-await": "off", // A port is asynchronous, whether or not this implementation waits.
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      "@typescript-eslint/return-await": ["error", "in-try-catch"],
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+    },
+  },
+  {
+    files: ["**/*.{js,mjs,cjs}"],
+    languageOptions: {
+      globals: Object.fromEntries(["process", "console", "setInterval", "clearInterval"].map((name) => [name, "readonly"])),
+    },
+    rules: { "no-console": "off" },
+  },
+  ...ENGINES.map(({ home }) => ({ files: [`${home}/**/*.ts`], rules: restrictImports(engineFences(home)) })),
+  {
+    files: ["services/*/src/**/*.ts", "services/lib/*/src/**/*.ts", "operators/*/src/**/*.ts"],
+    ignores: ["**/src/main.ts", "services/lib/{launcher,verify,tidy,sim}/**", ...TESTS],
+    rules: {
+      "no-restricted-properties": [
+        "error",
+        { object: "process", property: "env", message: "Only main.ts reads the environment." },
+      ],
+    },
+  },
+  {
+    files: ["services/lib/core/src/**/*.ts"],
+    ignores: TESTS,
+    rules: {
+      ...restrictImports(coreFences),
+      "no-restricted-globals": ["error", ...CORE_GLOBALS],
+      "no-restricted-properties": ["error", { object: "Math", property: "random", message: "Chance comes in as a value." }],
+    },
+  },
+  {
+    // Commands talk to whoever typed them.
+    files: ["**/src/main.ts", "services/lib/{launcher,verify,tidy,sim}/**/*.ts", "loadtest/**/*.ts", ".ci/**/*.ts"],
+    rules: { "no-console": "off" },
+  },
+  {
+    files: TESTS,
+    rules: {
+      "no-console": "off",
+      "max-lines-per-function": "off", // A `describe` is a chapter, not a function.
+      "no-restricted-syntax": ["error", ...BANNED_SYNTAX, ...BANNED_IN_TESTS],
+    },
+  },
+);

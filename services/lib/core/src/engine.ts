@@ -27,7 +27,7 @@ export interface DecodeLimits {
 }
 
 export interface Decoded {
-  /** Packed transaction records of those with status ok, in input order; `declared` = to (write), sender if value, access list. */
+  /** Packed transaction records of those with status ok, in input order; `declared`: to (write), sender if value, access list. */
   records: Uint8Array;
   /** One `DECODE` code for each input. */
   statuses: Uint8Array;
@@ -117,7 +117,10 @@ export interface Engine {
   propose(transactions: Uint8Array, given: Uint8Array): Proposal;
   /** Commits a write set; cells outside what this engine owns are passed over. */
   applyWrites(writes: Uint8Array): void;
-  /** Ends the open block: versions are kept for the 64 blocks before the last seal. Returns the lattice of all owned cells (2,048 bytes). */
+  /**
+   * Ends the open block: versions are kept for the 64 blocks before the last seal.
+   * @returns the lattice of all owned cells (2,048 bytes)
+   */
   closeBlock(): Uint8Array;
   /** Makes BLOCKHASH(number) known and lets versions older than number - 64 go. */
   seal(number: number, hash: Uint8Array): void;
@@ -141,7 +144,10 @@ export interface EngineModule {
   keccak256(bytes: Uint8Array): Uint8Array;
   /** Decodes, checks and recovers the sender of raw transactions, packed as (u32 bytes, raw)*. Safe in any worker thread. */
   decode(raw: Uint8Array, limits: DecodeLimits): Decoded;
-  /** Roots, bloom, header and hash of a block whose transactions and results stand in published order. Throws BugError if they do not pair. */
+  /**
+   * Roots, bloom, header and hash of a block whose transactions and results stand in published order.
+   * @throws BugError if they do not pair
+   */
   buildBlock(header: BlockHeaderInput, transactions: Uint8Array, results: Uint8Array): BuiltBlock;
   /** keccak256 of the lane-wise sum (mod 2^16) of lattices packed behind each other: the block's digest. */
   foldDigest(lattices: Uint8Array): Uint8Array;

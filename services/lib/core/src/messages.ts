@@ -1,4 +1,4 @@
-/** Messages that services send each other over core NATS. @meridian/bus encodes them with msgpackr; docs/WIRE.md has the table. */
+/** Messages that services send each other over core NATS. @meridian/bus encodes them with msgpackr; the table: docs/WIRE.md. */
 import type { CallRequest, CallResult } from "./engine.ts";
 import type { PartitionId, RangeMap } from "./ranges.ts";
 

@@ -17,7 +17,7 @@ export type AppendOutcome =
 
 /**
  * The one writer of LOG. It keeps, for each partition, the last (n, hash), and the last stream sequence. One append at a time:
- * group commit needs no pipeline, and an append of unknown outcome is resolved by reading the log before anything else is written.
+ * group commit needs no pipeline, and an append of unknown outcome is resolved by reading the log before anything is written.
  */
 export interface LogWriter {
   readonly term: number;

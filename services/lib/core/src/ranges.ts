@@ -34,7 +34,10 @@ export function evenRangeMap(count: number): RangeMap {
   return {
     version: 1,
     ranges: partitions.map((partition) => ({
-      first: Math.ceil((partition * 65_536) / count).toString(16).padStart(4, "0").padEnd(40, "0"),
+      first: Math.ceil((partition * 65_536) / count)
+        .toString(16)
+        .padStart(4, "0")
+        .padEnd(40, "0"),
       partition,
     })),
     pins: [],
@@ -48,7 +51,10 @@ export function indexRanges(map: RangeMap): RangeIndex {
   const firsts = map.ranges.map(({ first }) => bytesOfHex(first));
   map.ranges.forEach(({ first, partition }, index) => {
     assert(index === 0 || first > map.ranges[index - 1]!.first, `range ${first} is out of order`);
-    assert(map.partitions.some(({ id }) => id === partition), `range ${first} names partition ${partition}, which has no log`);
+    assert(
+      map.partitions.some(({ id }) => id === partition),
+      `range ${first} names partition ${partition}, which has no log`,
+    );
   });
   // For each two-byte prefix the last range that starts at or before its first address.
   const table = new Uint32Array(65_536);
@@ -84,10 +90,14 @@ export function ownedBy(map: RangeMap, partition: PartitionId) {
   const ranges = map.ranges.flatMap((range, index) => {
     if (range.partition !== partition) return [];
     const next = map.ranges[index + 1]?.first;
-    return [{ first: bytesOfHex(range.first), last: next === undefined ? new Uint8Array(20).fill(255) : minusOne(bytesOfHex(next)) }];
+    return [
+      { first: bytesOfHex(range.first), last: next === undefined ? new Uint8Array(20).fill(255) : minusOne(bytesOfHex(next)) },
+    ];
   });
   const inside = (address: Uint8Array) =>
-    ranges.some(({ first, last }) => !isBelow(address, 0, first) && (isBelow(address, 0, last) || sameBytes(address, 0, last, 0, 20)));
+    ranges.some(
+      ({ first, last }) => !isBelow(address, 0, first) && (isBelow(address, 0, last) || sameBytes(address, 0, last, 0, 20)),
+    );
   const pins = map.pins.map(({ address, partition: owner }) => ({ address: bytesOfHex(address), owner }));
   return {
     ranges,

@@ -66,7 +66,9 @@ export function resultLogs(results: Uint8Array, at: number): LogView[] {
   for (let count = resultLogCount(results, at); count > 0; count--) {
     const address = results.subarray(offset, offset + 20);
     const topicCount = results[offset + 20]!;
-    const topics = Array.from({ length: topicCount }, (_, topic) => results.subarray(offset + 21 + topic * 32, offset + 53 + topic * 32));
+    const topics = Array.from({ length: topicCount }, (_, topic) =>
+      results.subarray(offset + 21 + topic * 32, offset + 53 + topic * 32),
+    );
     const dataAt = offset + 25 + topicCount * 32;
     const dataBytes = readU32(results, dataAt - 4);
     logs.push({ address, topics, data: results.subarray(dataAt, dataAt + dataBytes) });

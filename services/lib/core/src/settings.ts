@@ -1,7 +1,9 @@
 /**
- * Settings of a service: one table of definitions that reads the environment and prints `--help`. Pure: only `main.ts` holds `process.env`.
+ * Settings of a service: one table of definitions that reads the environment and prints `--help`. Pure: only `main.ts` holds
+ * `process.env`.
  *
- * A variable that is not set, or set to nothing, takes its `default`; without a default it is undefined if `optional`, else refused.
+ * A variable that is not set, or set to nothing, takes its `default`; without a default it is undefined if `optional`, else
+ * refused.
  */
 import { IoError } from "./errors.ts";
 
@@ -78,7 +80,7 @@ export function defineSettings<const D extends SettingDefinitions>(definitions: 
   return definitions;
 }
 
-/** What every service reads. `instance` names the process in beats, reports and traces; `main.ts` makes one up if it is absent. */
+/** What every service reads. `instance` names the process in beats, reports and traces; `main.ts` makes one up if need be. */
 export const serviceSettings = defineSettings({
   natsUrl: { variable: "MERIDIAN_NATS_URL", kind: "text", default: "nats://127.0.0.1:4222", help: "NATS server to connect to." },
   instance: {

@@ -7,7 +7,7 @@ import type { Headers } from "./ports.ts";
 export type Attributes = Record<string, string | number | boolean>;
 
 export interface Span {
-  /** Trace context of this span for a message that it causes (a span that is not sampled says so in it); empty when tracing is off. */
+  /** Trace context for a message that this span causes; a span that is not sampled says so in it. Empty when tracing is off. */
   headers(): Headers;
   set(attributes: Attributes): void;
   end(error?: unknown): void;

@@ -73,7 +73,8 @@ export function txOffsets(records: Uint8Array): Uint32Array {
 
 /**
  * The nonce record: stands in the log of the partition that owns the sender, in the same flush as the transaction.
- * Layout (64 bytes): u32 index (the transaction's), b20 sender, u64 nonce (the transaction's; the cell becomes nonce + 1), b32 hash.
+ * Layout (64 bytes): u32 index (the transaction's), b20 sender, u64 nonce (the transaction's; the cell becomes nonce + 1), b32
+ * hash.
  */
 export const NONCE = { index: 0, sender: 4, nonce: 24, hash: 32 } as const;
 export const NONCE_BYTES = 64;

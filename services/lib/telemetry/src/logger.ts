@@ -1,4 +1,4 @@
-import { hexOf, IoError } from "@meridian/core";
+import { hexOf, isIoError } from "@meridian/core";
 import type { Logger } from "@meridian/core";
 import { destination, pino, stdTimeFunctions } from "pino";
 import type { DestinationStream } from "pino";
@@ -36,6 +36,6 @@ function plainOf(value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Uint8Array) return `0x${hexOf(value, 0, Math.min(value.length, BYTES_SHOWN_MAX))}`;
   if (!(value instanceof Error)) return value;
-  const detail = value instanceof IoError ? { ...value.detail, retry: value.retry } : { name: value.name, text: value.message };
+  const detail = isIoError(value) ? { ...value.detail, retry: value.retry } : { name: value.name, text: value.message };
   return { ...detail, stack: value.stack, ...(value.cause === undefined ? {} : { cause: plainOf(value.cause) }) };
 }

@@ -1,5 +1,8 @@
-/** The SDK behind core's port. Imported only when an exporter is configured. Nothing is registered globally: two services can live in one process. */
-import { IoError } from "@meridian/core";
+/**
+ * The SDK behind core's port. Imported only when an exporter is configured. Nothing is registered globally: two services can live
+ * in one process.
+ */
+import { isIoError } from "@meridian/core";
 import type { Attributes, Headers, Logger, Span, SpanOptions, Telemetry } from "@meridian/core";
 import {
   defaultTextMapGetter,
@@ -90,7 +93,7 @@ export async function openTelemetry(
   };
 }
 
-/** The SDK's own warnings (an export that failed, spans dropped) become log lines. Process-wide: the first service's logger stays. */
+/** The SDK's own warnings (a failed export, dropped spans) become log lines. Process-wide: the last one started gets them. */
 function reportOwnTroubleTo(log: Logger): void {
   const warn = (text: string) => log.warn({ part: "opentelemetry" }, text);
   const silent = () => undefined;
@@ -178,9 +181,10 @@ function wrap(span: SdkSpan, context: Context): Span {
 
 function recordError(span: SdkSpan, error: unknown): void {
   const text = error instanceof Error ? error.message : String(error);
-  if (error instanceof IoError) {
-    const detail = Object.entries<unknown>({ ...error.detail }).map(([name, value]) => [`error.detail.${name}`, String(value)]);
-    span.setAttributes({ "error.type": error.detail.code, ...Object.fromEntries(detail) });
+  if (isIoError(error)) {
+    span.setAttribute("error.type", error.detail.code);
+    for (const [name, value] of Object.entries<unknown>({ ...error.detail }))
+      span.setAttribute(`error.detail.${name}`, String(value));
   }
   span.recordException(error instanceof Error ? error : text);
   span.setStatus({ code: SpanStatusCode.ERROR, message: text });

@@ -3,7 +3,7 @@ import type { SettingFailure, SettingValues } from "@meridian/core";
 
 const PROTOCOLS = ["http/protobuf", "http/json"] as const;
 
-/** The standard variables of OpenTelemetry that are read here. Others of the OTLP exporter (certificates, compression, timeout) it reads itself. */
+/** The standard variables that are read here. Certificates, compression and timeout of OTLP the exporter reads itself. */
 export const telemetrySettings = defineSettings({
   logLevel: {
     variable: "LOG_LEVEL",

@@ -1,3 +1,4 @@
-// Snapshots of partitions: objects beside the log, and their manifests.
+// Snapshots of partitions: chunks as objects, manifests as a settings record.
+export { openSnapshots } from "./snapshots.ts";
+export type { KeptSnapshots, SnapshotDamage, SnapshotPorts, SnapshotStore } from "./snapshots.ts";
 // Archive: blocks, transactions and receipts in LMDB.
-export {};

@@ -1,0 +1,264 @@
+//! The chain's own rules around revm's interpreter.
+//!
+//! F1. Gas is free: price 0, nothing charged, nothing paid out. The sender's account is loaded only if value moves.
+//! F2. Sender and `to` are warm without being loaded (EIP-2929), as are the beneficiary (EIP-3651), precompiles and the access list.
+//! F3. A top-level creation takes its address from the transaction's nonce; the sender's nonce cell is not touched.
+//! F4. A precompile runs without its account record. What looks at the record (balance, existence) is a touch like any other.
+
+use crate::halt::HaltedAt;
+use crate::history::BlockContext;
+use crate::view::{Stop, View, is_precompile};
+use alloy_primitives::{Address, B256, U256, map::AddressSet};
+use revm::{
+    Context,
+    bytecode::{Bytecode, opcode},
+    context::{
+        BlockEnv, CfgEnv, ContextSetters, ContextTr, Evm, JournalTr, TxEnv,
+        result::{EVMError, HaltReason, InvalidTransaction},
+        transaction::AccessListItemTr,
+    },
+    context_interface::{block::BlobExcessGasAndPrice, context::ContextError},
+    handler::{
+        CreateFrame, EthFrame, EthPrecompiles, EvmTr, FrameData, FrameResult, Handler, ItemOrResult,
+        instructions::EthInstructions,
+    },
+    interpreter::{
+        CallInput, CreateInputs, CreateOutcome, FrameInput, Gas, InitialAndFloorGas, Instruction, InstructionContext,
+        InstructionExecResult, InstructionResult, InputsImpl, InterpreterResult,
+        instructions::{contract, host},
+        interpreter::{EthInterpreter, ExtBytecode},
+        interpreter_action::FrameInit,
+        interpreter_types::Jumps,
+    },
+    primitives::{Bytes, TxKind, hardfork::SpecId},
+};
+
+/// The rules version that transactions run under.
+pub const SPEC: SpecId = SpecId::OSAKA;
+
+pub type Ctx = Context<BlockEnv, TxEnv, CfgEnv, View>;
+pub type EngineEvm = Evm<Ctx, (), EthInstructions<EthInterpreter, Ctx>, EthPrecompiles, EthFrame<EthInterpreter>>;
+type EngineError = EVMError<Stop>;
+
+/// An EVM over a view, good for many transactions of one block.
+pub fn evm(view: View, block: &BlockContext, chain_id: u64) -> EngineEvm {
+    let mut ctx: Ctx = Context::new(view, SPEC);
+    ctx.cfg.chain_id = chain_id;
+    ctx.cfg.tx_gas_limit_cap = Some(u64::MAX); // EIP-7825 is checked when a transaction is decoded; calls have their own bound.
+    ctx.set_block(block_env(block));
+    let mut instructions = EthInstructions::new_mainnet_with_spec(SPEC);
+    let guarded: [(u8, Instruction<EthInterpreter, Ctx>); 4] = [
+        (opcode::BALANCE, Instruction::new(guard_balance)),
+        (opcode::EXTCODEHASH, Instruction::new(guard_extcodehash)),
+        (opcode::CALL, Instruction::new(guard_call)),
+        (opcode::SELFDESTRUCT, Instruction::new(guard_selfdestruct)),
+    ];
+    for (code, instruction) in guarded {
+        instructions.instruction_table_mut()[code as usize] = instruction;
+    }
+    let precompiles = EthPrecompiles::new(SPEC);
+    let mut warm: AddressSet = precompiles.warm_addresses().clone();
+    warm.insert(Address::ZERO); // The beneficiary: the journal's own place for it holds the sender (F2).
+    ctx.journaled_state.warm_precompiles(&warm);
+    Evm::new(ctx, instructions, precompiles)
+}
+
+fn block_env(block: &BlockContext) -> BlockEnv {
+    BlockEnv {
+        number: U256::from(block.number),
+        beneficiary: Address::ZERO,
+        timestamp: U256::from(block.timestamp),
+        gas_limit: block.gas_limit,
+        basefee: 0,
+        difficulty: U256::ZERO,
+        prevrandao: Some(block.prevrandao),
+        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
+        slot_num: 0,
+    }
+}
+
+/// revm's handler with the parts replaced that would load or pay the sender.
+#[derive(Default)]
+pub struct FreeGas {
+    /// Filled when the outermost frame halts.
+    pub halted_at: HaltedAt,
+}
+
+impl Handler for FreeGas {
+    type Evm = EngineEvm;
+    type Error = EngineError;
+    type HaltReason = HaltReason;
+
+    fn validate(&self, evm: &mut EngineEvm) -> Result<InitialAndFloorGas, EngineError> {
+        let gas = self.validate_initial_tx_gas(evm)?;
+        let (tx, journal) = evm.ctx.tx_journal_mut();
+        if !tx.value.is_zero() {
+            let balance = journal.load_account(tx.caller)?.info.balance;
+            if balance < tx.value {
+                return Err(Stop::Funds.into());
+            }
+            if let TxKind::Call(to) = tx.kind
+                && is_precompile(&to)
+                && !journal.database.has_account(&to)
+            {
+                return Err(journal.database.miss_account(&to).into());
+            }
+        }
+        Ok(gas)
+    }
+
+    fn load_accounts(&self, evm: &mut EngineEvm) -> Result<(), EngineError> {
+        let (tx, journal) = evm.ctx.tx_journal_mut();
+        journal.warm_coinbase_account(tx.caller);
+        if !tx.access_list.is_empty() {
+            let mut warm = alloy_primitives::map::AddressMap::default();
+            for item in tx.access_list.iter() {
+                let slots: &mut revm::primitives::HashSet<U256> = warm.entry(item.address).or_default();
+                slots.extend(item.storage_slots().map(|slot| U256::from_be_bytes(slot.0)));
+            }
+            journal.warm_access_list(warm);
+        }
+        Ok(())
+    }
+
+    fn run_exec_loop(&mut self, evm: &mut EngineEvm, first: FrameInit) -> Result<FrameResult, EngineError> {
+        let FrameInit { depth, memory, frame_input } = first;
+        let begun = match frame_input {
+            FrameInput::Create(inputs) => begin_creation(evm, inputs, memory)?,
+            frame_input => evm.frame_init(FrameInit { depth, memory, frame_input })?.map_item(drop),
+        };
+        if let ItemOrResult::Result(result) = begun {
+            return Ok(result);
+        }
+        loop {
+            let result = match evm.frame_run()? {
+                ItemOrResult::Result(result) if result.instruction_result().is_halt() => {
+                    self.note_halt(evm);
+                    result
+                }
+                ItemOrResult::Item(init) => match evm.frame_init(init)? {
+                    ItemOrResult::Item(_) => continue,
+                    ItemOrResult::Result(result) => result,
+                },
+                ItemOrResult::Result(result) => result,
+            };
+            if let Some(result) = evm.frame_return_result(result)? {
+                return Ok(result);
+            }
+        }
+    }
+
+    fn reimburse_caller(&self, _: &mut EngineEvm, _: &mut FrameResult) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn reward_beneficiary(&self, _: &mut EngineEvm, _: &mut FrameResult) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+impl FreeGas {
+    fn note_halt(&mut self, evm: &mut EngineEvm) {
+        if evm.frame_stack.index() == Some(0) {
+            let interpreter = &evm.frame_stack.get().interpreter;
+            let at = interpreter.bytecode.pc().saturating_sub(1); // The program counter is past the instruction.
+            let opcode = interpreter.bytecode.original_byte_slice().get(at).copied().unwrap_or_default();
+            self.halted_at = HaltedAt { opcode, stack: interpreter.stack.len() };
+        }
+    }
+}
+
+/// The first frame of a creation: as revm's `make_create_frame`, but the address comes from the transaction's nonce and the
+/// sender's nonce stays as the nonce record left it (F3).
+fn begin_creation(
+    evm: &mut EngineEvm,
+    inputs: Box<CreateInputs>,
+    memory: revm::interpreter::SharedMemory,
+) -> Result<ItemOrResult<(), FrameResult>, EngineError> {
+    let ctx = &mut evm.ctx;
+    let created = inputs.created_address(ctx.tx.nonce);
+    ctx.journaled_state.load_account(created)?;
+    let started = ctx.journaled_state.create_account_checkpoint(inputs.caller(), created, inputs.value(), SPEC);
+    let gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit(), inputs.reservoir());
+    let checkpoint = match started {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => {
+            let result = InterpreterResult { result: error.into(), gas, output: Bytes::new() };
+            let outcome = CreateOutcome { result, address: None, charged_create_state_gas: false };
+            return Ok(ItemOrResult::Result(FrameResult::Create(outcome)));
+        }
+    };
+    let bytecode = ExtBytecode::new_with_optional_hash(Bytecode::new_legacy(inputs.init_code().clone()), None);
+    let input = InputsImpl {
+        target_address: created,
+        caller_address: inputs.caller(),
+        bytecode_address: None,
+        input: CallInput::Bytes(Bytes::new()),
+        call_value: inputs.value(),
+        depth: 0,
+    };
+    let (gas_limit, reservoir) = (inputs.gas_limit(), inputs.reservoir());
+    let mut frame = evm.frame_stack.start_init();
+    frame.get(EthFrame::invalid).clear(
+        FrameData::Create(CreateFrame { created_address: created }),
+        FrameInput::Create(inputs),
+        0,
+        memory,
+        bytecode,
+        input,
+        false,
+        SPEC,
+        gas_limit,
+        reservoir,
+        checkpoint,
+    );
+    let token = frame.consume();
+    // SAFETY: the token comes from `start_init` of this very stack, one line above.
+    unsafe { evm.frame_stack.end_init(token) };
+    Ok(ItemOrResult::Item(()))
+}
+
+type Step<'a> = InstructionContext<'a, Ctx, EthInterpreter>;
+
+/// F4: stops with a miss if the stack's address at `depth` is a precompile whose record is not here.
+fn guard(step: &mut Step<'_>, depth: usize) -> InstructionExecResult {
+    let Ok(word) = step.interpreter.stack.peek(depth) else { return Ok(()) }; // The instruction itself reports the underflow.
+    let address = Address::from_word(B256::from(word));
+    if !is_precompile(&address) || step.host.journaled_state.database.has_account(&address) {
+        return Ok(());
+    }
+    let stop = step.host.journaled_state.database.miss_account(&address);
+    step.host.error = Err(ContextError::Db(stop));
+    Err(InstructionResult::FatalExternalError)
+}
+
+fn guard_balance(mut step: Step<'_>) -> InstructionExecResult {
+    guard(&mut step, 0)?;
+    host::balance(step)
+}
+
+fn guard_extcodehash(mut step: Step<'_>) -> InstructionExecResult {
+    guard(&mut step, 0)?;
+    host::extcodehash(step)
+}
+
+fn guard_call(mut step: Step<'_>) -> InstructionExecResult {
+    if step.interpreter.stack.peek(2).is_ok_and(|value| !value.is_zero()) {
+        guard(&mut step, 1)?;
+    }
+    contract::call::<{ opcode::CALL }, _, _>(step)
+}
+
+fn guard_selfdestruct(mut step: Step<'_>) -> InstructionExecResult {
+    guard(&mut step, 0)?;
+    host::selfdestruct(step)
+}
+
+/// Why a transaction was not executed at all.
+pub fn stop_of(error: EngineError) -> Result<Stop, InvalidTransaction> {
+    match error {
+        EVMError::Database(stop) => Ok(stop),
+        EVMError::Transaction(invalid) => Err(invalid),
+        other => panic!("execution failed outside the rules: {other}"),
+    }
+}

@@ -1,0 +1,33 @@
+//! The EVM engine of a partition: revm over a versioned state that lives in this crate's memory.
+//!
+//! One crate, two builds: a WebAssembly module (`wasm`) and a native N-API addon (`native`). Both export `api::perform`.
+
+mod api;
+mod block;
+mod bytes;
+mod call;
+mod cells;
+mod cellset;
+mod conformance;
+mod decode;
+mod engine;
+mod execute;
+mod halt;
+mod handler;
+mod history;
+mod lattice;
+mod owned;
+mod record;
+mod state;
+mod view;
+
+#[cfg(feature = "native")]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+/// Hash of the sources that this build was made from; the loader compares it.
+pub const SOURCES: &str = match option_env!("MERIDIAN_ENGINE_SOURCES") {
+    Some(hash) => hash,
+    None => "unknown",
+};

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Tests with real parts (servers, processes) may share two cores with others: the bounds are for that, not for a quick machine. */
+/** Tests with real parts (servers, processes) may share two cores with others: bounds for that, not for a quick machine. */
 export default defineConfig({
   test: {
     include: ["**/{src,test}/**/*.test.ts"],

@@ -1,0 +1,75 @@
+/**
+ * The chain of one partition's log.
+ *
+ * C1. n counts from 1 without gap.
+ * C2. Each message names the SHA-256 of the payload before it; zero before the first.
+ * C3. The term never falls, the flush rises.
+ */
+import { IoError } from "@meridian/core";
+import type { Headers, LogBatch, LogMessage, LogPosition, PartitionId } from "@meridian/core";
+import { ZERO_HASH, decodeLogMessage, hashOf } from "./codec/log-message.ts";
+import type { LinkedMessage } from "./codec/log-message.ts";
+import { partitionOf } from "./names.ts";
+import type { StoredMessage } from "./stream.ts";
+
+/** Before the first message of a log. */
+export const LOG_START: LogPosition = { n: 0, flush: 0, hash: ZERO_HASH };
+
+export const isSameHash = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0;
+
+/** Where a reader stands in one log; checks each next message against the one before. */
+export class Chain {
+  readonly partition: PartitionId;
+  #position: LogPosition;
+  #term: number;
+
+  /** @param term of the message at `position`, 0 if it is not known */
+  constructor(partition: PartitionId, position: LogPosition, term = 0) {
+    this.partition = partition;
+    this.#position = position;
+    this.#term = term;
+  }
+
+  get position(): LogPosition {
+    return this.#position;
+  }
+
+  /** @throws IoError GAP | CHAIN_BROKEN | FORMAT_UNKNOWN | MALFORMED */
+  take(stored: StoredMessage): LogBatch {
+    const { message, previousHash } = decodeStored(stored);
+    this.#check(message, previousHash);
+    this.#position = { n: message.n, flush: message.flush, hash: hashOf(stored.payload) };
+    this.#term = message.term;
+    return { message, position: this.#position, headers: plainHeaders(stored.headers) };
+  }
+
+  #check(message: LogMessage, previousHash: Uint8Array): void {
+    const { partition } = this;
+    const { n, hash, flush } = this.#position;
+    if (message.n !== n + 1) throw new IoError({ code: "GAP", partition, expected: n + 1, got: message.n }, "never");
+    const broken = (why: string) => new IoError({ code: "CHAIN_BROKEN", partition, n: message.n, why }, "never");
+    if (message.partition !== partition) throw broken(`message of partition ${message.partition}`);
+    if (!isSameHash(previousHash, hash)) throw broken("previous hash does not fit");
+    if (message.term < this.#term) throw broken(`term ${message.term} after ${this.#term}`);
+    if (message.flush <= flush) throw broken(`flush ${message.flush} after ${flush}`);
+  }
+}
+
+/** @throws IoError MALFORMED | FORMAT_UNKNOWN, with the place of the message */
+export function decodeStored(stored: StoredMessage): LinkedMessage {
+  try {
+    return decodeLogMessage(stored.payload);
+  } catch (error) {
+    if (!(error instanceof IoError)) throw error;
+    throw new IoError({ ...error.detail, partition: partitionOf(stored.subject), sequence: stored.sequence }, "never", error);
+  }
+}
+
+/** Name of the header that tells one writer's message from another's with the same bytes. */
+export const WRITER_HEADER = "Meridian-Writer";
+
+/** Headers for the reader: without what the bus itself put there. */
+export function plainHeaders(headers: Headers): Headers {
+  const { [WRITER_HEADER]: _writer, ...plain } = headers;
+  return plain;
+}

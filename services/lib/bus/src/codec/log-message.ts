@@ -1,0 +1,72 @@
+/** LOG: one message is one flush's entries for one partition; the hash of the message before it makes a log a chain. */
+import { createHash } from "node:crypto";
+import { FORMAT_VERSION, IoError } from "@meridian/core";
+import type { BlockEntry, Entry, LogMessage } from "@meridian/core";
+import { checkFormat, pack, unpack } from "./pack.ts";
+import type { Shape } from "./shapes.ts";
+import { arrayOf, bytes, flag, list, text, unsigned, variant } from "./shapes.ts";
+import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
+
+export const ZERO_HASH = new Uint8Array(32);
+
+const entry: Shape<Entry> = variant<Entry, "kind">("kind", {
+  genesis: { index: unsigned, chainId: unsigned, genesisHash: hash, map: rangeMap, opens: openedBlock },
+  term: { index: unsigned, term: unsigned, leader: text },
+  run: { transactions: bytes, nonces: bytes },
+  map: { index: unsigned, map: rangeMap },
+  block: {
+    index: unsigned,
+    number: unsigned,
+    opens: openedBlock,
+    rules: unsigned,
+    mapVersion: unsigned,
+    partitions: list(unsigned),
+    snapshot: flag,
+  },
+  seal: { index: unsigned, number: unsigned, hash },
+});
+export const blockEntry: Shape<BlockEntry> = {
+  write: (value) => entry.write(value),
+  read: (packed, path) => {
+    const value = entry.read(packed, path);
+    if (value.kind !== "block") throw new IoError({ code: "MALFORMED", field: path, want: "a block entry" }, "never");
+    return value;
+  },
+};
+const entries = list(entry);
+
+/** A message of LOG as it stands there: what the entry types know, and the link to the message before it. */
+export interface LinkedMessage {
+  message: LogMessage;
+  /** SHA-256 of the payload of message n - 1 of this partition; zero for n = 1. */
+  previousHash: Uint8Array;
+}
+
+/** [format, partition, n, term, flush, previousHash, entries] */
+export function encodeLogMessage({ message, previousHash }: LinkedMessage): Uint8Array {
+  const { partition, n, term, flush } = message;
+  const numbers = [partition, n, term, flush].map((value) => unsigned.write(value));
+  return pack([FORMAT_VERSION, ...numbers, hash.write(previousHash), entries.write(message.entries)]);
+}
+
+/** @throws IoError MALFORMED | FORMAT_UNKNOWN */
+export function decodeLogMessage(payload: Uint8Array): LinkedMessage {
+  const parts = arrayOf(unpack(payload, "log"), "log");
+  checkFormat(parts[0], "log", FORMAT_VERSION);
+  const [, partition, n, term, flush, previousHash, packed] = arrayOf(parts, "log", 7);
+  return {
+    message: {
+      partition: unsigned.read(partition, "log.partition"),
+      n: unsigned.read(n, "log.n"),
+      term: unsigned.read(term, "log.term"),
+      flush: unsigned.read(flush, "log.flush"),
+      entries: entries.read(packed, "log.entries"),
+    },
+    previousHash: hash.read(previousHash, "log.previousHash"),
+  };
+}
+
+/** SHA-256 of a message's payload: its identity in the chain. */
+export function hashOf(payload: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(payload).digest());
+}

@@ -1,0 +1,249 @@
+/** The messages that services send each other: one declaration each. docs/WIRE.md lists them in words. */
+import type {
+  ArchiveBlock,
+  ArchiveFailure,
+  ArchiveLog,
+  ArchiveQuery,
+  ArchiveReply,
+  ArchiveTransaction,
+  Beat,
+  Built,
+  CallRequest,
+  CallResult,
+  LogFilter,
+  ReadFailure,
+  ReadReply,
+  ReadRequest,
+  Report,
+  SnapshotManifest,
+  SubmitReply,
+} from "@meridian/core";
+import { codec } from "./pack.ts";
+import type { Shape } from "./shapes.ts";
+import {
+  blockOrPending,
+  bytes,
+  bytesOf,
+  flag,
+  floats,
+  list,
+  measure,
+  nullable,
+  optional,
+  pair,
+  record,
+  text,
+  unsigned,
+  variant,
+} from "./shapes.ts";
+import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
+
+/** Format of all messages in this file. */
+export const WIRE_FORMAT = 1;
+
+const address = bytesOf(20);
+const blockHead = { number: unsigned, hash, timestamp: unsigned };
+const positions = list(pair(unsigned, unsigned));
+
+export const { encode: encodeSubmitReply, decode: decodeSubmitReply } = codec(
+  "submit reply",
+  WIRE_FORMAT,
+  record<SubmitReply>({ term: unsigned, codes: bytes, details: floats, positions }),
+);
+
+export const { encode: encodeBeat, decode: decodeBeat } = codec(
+  "beat",
+  WIRE_FORMAT,
+  record<Beat>({
+    term: unsigned,
+    leader: text,
+    flush: unsigned,
+    latest: record<Beat["latest"]>(blockHead),
+    open: record<Beat["open"]>({ number: unsigned, timestamp: unsigned }),
+    mapVersion: unsigned,
+    positions,
+  }),
+);
+
+export const { encode: encodeReport, decode: decodeReport } = codec(
+  "report",
+  WIRE_FORMAT,
+  record<Report>({
+    partition: unsigned,
+    host: text,
+    n: unsigned,
+    flush: unsigned,
+    closedBlock: unsigned,
+    memoryBytes: unsigned,
+    memoryBytesMax: unsigned,
+    accounts: unsigned,
+    slots: unsigned,
+    transactions: unsigned,
+    busyMs: measure,
+    stopped: nullable(text),
+  }),
+);
+
+export const { encode: encodeBuilt, decode: decodeBuilt } = codec(
+  "built",
+  WIRE_FORMAT,
+  record<Built>({ archive: text, ...blockHead }),
+);
+
+const callRequest = record<CallRequest>({
+  from: address,
+  to: nullable(address),
+  data: bytes,
+  value: hash,
+  gasLimit: unsigned,
+  accessList: bytes,
+  given: bytes,
+});
+const ran = { gasUsed: unsigned, output: bytes };
+const callResult: Shape<CallResult> = variant<CallResult, "status">("status", {
+  success: ran,
+  revert: ran,
+  halt: { gasUsed: unsigned, why: text },
+  funds: {},
+  missing: { cells: bytes },
+  pruned: { oldest: unsigned },
+  unknownBlock: { newest: unsigned },
+});
+
+export const { encode: encodeReadRequest, decode: decodeReadRequest } = codec(
+  "read request",
+  WIRE_FORMAT,
+  variant<ReadRequest, "op">("op", {
+    nonces: { atN: unsigned, addresses: bytes },
+    cells: { block: blockOrPending, atN: unsigned, request: bytes },
+    call: { block: blockOrPending, atN: unsigned, call: callRequest },
+    estimate: { block: blockOrPending, atN: unsigned, call: callRequest },
+  }),
+);
+
+const readFailure = variant<ReadFailure, "code">("code", {
+  PRUNED: { oldest: unsigned },
+  BEHIND: { newest: unsigned },
+  BUSY: { limit: unsigned },
+  STOPPED: { text },
+  FOREIGN: { account: address },
+  CALL: { result: callResult },
+});
+export const { encode: encodeReadReply, decode: decodeReadReply } = codec(
+  "read reply",
+  WIRE_FORMAT,
+  variant<ReadReply, "op">("op", {
+    nonces: { nonces: bytes },
+    cells: { cells: bytes },
+    call: { result: callResult },
+    estimate: { gas: unsigned },
+    failed: { failure: readFailure },
+  }),
+);
+
+/** A block or a transaction's block by its number or its hash. */
+const numberOrHash: Shape<number | Uint8Array> = {
+  write: (value) => value,
+  read: (packed, path) => (typeof packed === "number" ? unsigned.read(packed, path) : hash.read(packed, path)),
+};
+const logFilter = record<LogFilter>({
+  first: unsigned,
+  last: unsigned,
+  blockHash: nullable(hash),
+  addresses: bytes,
+  topics: list(bytes),
+});
+export const { encode: encodeArchiveQuery, decode: decodeArchiveQuery } = codec(
+  "archive query",
+  WIRE_FORMAT,
+  variant<ArchiveQuery, "op">("op", {
+    head: {},
+    block: { by: numberOrHash, atLeast: unsigned, body: flag, from: optional(unsigned), count: optional(unsigned) },
+    headers: { first: unsigned, count: unsigned, atLeast: unsigned },
+    transactions: { hashes: bytes, atLeast: unsigned },
+    transactionAt: { block: numberOrHash, index: unsigned, atLeast: unsigned },
+    logs: { filter: logFilter, atLeast: unsigned },
+  }),
+);
+
+const archiveBlock = record<ArchiveBlock>({
+  number: unsigned,
+  hash,
+  header: bytes,
+  timestamp: unsigned,
+  gasUsed: unsigned,
+  transactionCount: unsigned,
+  sizeBytes: unsigned,
+  transactionHashes: bytes,
+  transactions: bytes,
+  results: bytes,
+});
+const archiveTransaction = record<ArchiveTransaction>({
+  hash,
+  block: nullable(record<NonNullable<ArchiveTransaction["block"]>>(blockHead)),
+  index: unsigned,
+  cumulativeGasUsed: unsigned,
+  firstLogIndex: unsigned,
+  transaction: bytes,
+  result: bytes,
+});
+const archiveLog = record<ArchiveLog>({
+  block: record<ArchiveLog["block"]>(blockHead),
+  transactionHash: hash,
+  transactionIndex: unsigned,
+  logIndex: unsigned,
+  address,
+  topics: list(bytes),
+  data: bytes,
+});
+const archiveFailure = variant<ArchiveFailure, "code">("code", {
+  BEHIND: { newest: unsigned },
+  PRUNED: { oldest: unsigned },
+  TOO_MANY_LOGS: { limit: unsigned },
+  RANGE_TOO_LARGE: { limit: unsigned },
+  UNKNOWN_BLOCK: {},
+  BUSY: { limit: unsigned },
+  STOPPED: { text },
+});
+export const { encode: encodeArchiveReply, decode: decodeArchiveReply } = codec(
+  "archive reply",
+  WIRE_FORMAT,
+  variant<ArchiveReply, "op">("op", {
+    head: { number: unsigned, hash, oldest: unsigned },
+    block: { block: nullable(archiveBlock) },
+    headers: { blocks: list(archiveBlock) },
+    transactions: { transactions: list(nullable(archiveTransaction)) },
+    transactionAt: { transaction: nullable(archiveTransaction) },
+    logs: { logs: list(archiveLog) },
+    failed: { failure: archiveFailure },
+  }),
+);
+
+const snapshotManifest = record<SnapshotManifest>({
+  format: unsigned,
+  partition: unsigned,
+  block: unsigned,
+  position: record<SnapshotManifest["position"]>({ n: unsigned, flush: unsigned, hash }),
+  term: unsigned,
+  mapVersion: unsigned,
+  map: rangeMap,
+  opens: openedBlock,
+  seals: list(record<SnapshotManifest["seals"][number]>({ number: unsigned, hash })),
+  unsealed: list(unsigned),
+  lattice: bytesOf(2048),
+  chunks: list(
+    record<SnapshotManifest["chunks"][number]>({ first: text, last: text, object: text, sha256: text, bytes: unsigned }),
+  ),
+});
+/** One manifest. */
+export const { encode: encodeSnapshotManifest, decode: decodeSnapshotManifest } = codec(
+  "snapshot manifest",
+  WIRE_FORMAT,
+  snapshotManifest,
+);
+/** The settings record of a partition: its newest manifests, newest first. */
+export const { encode: encodeSnapshotManifests, decode: decodeSnapshotManifests } = codec(
+  "snapshot manifests",
+  WIRE_FORMAT,
+  list(snapshotManifest),
+);

@@ -1,0 +1,88 @@
+/** OUT: records of one partition, several in a message; a record too large for one message stands in parts behind each other. */
+import { FORMAT_VERSION } from "@meridian/core";
+import type { OutRecord, PartitionBlock } from "@meridian/core";
+import { blockEntry } from "./log-message.ts";
+import { checkFormat, pack, unpack } from "./pack.ts";
+import type { Shape } from "./shapes.ts";
+import { arrayOf, bytes, bytesOf, list, malformed, nullable, record, unsigned } from "./shapes.ts";
+import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
+
+const lattice = bytesOf(2048);
+
+const outRecord: Shape<OutRecord> = record<OutRecord>({
+  n: unsigned,
+  flush: unsigned,
+  transactions: bytes,
+  results: bytes,
+  block: nullable(record<PartitionBlock>({ entry: blockEntry, context: openedBlock, lattice })),
+  genesis: nullable(
+    record<NonNullable<OutRecord["genesis"]>>({
+      chainId: unsigned,
+      genesisHash: hash,
+      lattice,
+      map: rangeMap,
+      opens: openedBlock,
+    }),
+  ),
+  map: nullable(rangeMap),
+});
+const outRecords = list(outRecord);
+
+/** One message of OUT. `body`: the packed records, or part `part` of `parts` of them. */
+export interface OutMessage {
+  partition: number;
+  firstN: number;
+  lastN: number;
+  part: number;
+  parts: number;
+  body: Uint8Array;
+}
+
+/** [format, partition, firstN, lastN, part, parts, body] */
+export function encodeOutMessage({ partition, firstN, lastN, part, parts, body }: OutMessage): Uint8Array {
+  return pack([FORMAT_VERSION, partition, firstN, lastN, part, parts, body]);
+}
+
+/** @throws IoError MALFORMED | FORMAT_UNKNOWN */
+export function decodeOutMessage(payload: Uint8Array): OutMessage {
+  const packed = arrayOf(unpack(payload, "out"), "out");
+  checkFormat(packed[0], "out", FORMAT_VERSION);
+  const [, partition, firstN, lastN, part, parts, body] = arrayOf(packed, "out", 7);
+  const message = {
+    partition: unsigned.read(partition, "out.partition"),
+    firstN: unsigned.read(firstN, "out.firstN"),
+    lastN: unsigned.read(lastN, "out.lastN"),
+    part: unsigned.read(part, "out.part"),
+    parts: unsigned.read(parts, "out.parts"),
+    body: bytes.read(body, "out.body"),
+  };
+  if (message.lastN < message.firstN || message.part >= message.parts) malformed("out", "firstN <= lastN and part < parts");
+  return message;
+}
+
+export function encodeOutRecord(value: OutRecord): Uint8Array {
+  return pack(outRecord.write(value));
+}
+
+/** Packed records behind each other as one MessagePack list, without packing them again. */
+export function joinRecords(records: readonly Uint8Array[]): Uint8Array {
+  const header = listHeader(records.length);
+  const body = new Uint8Array(records.reduce((length, packed) => length + packed.length, header.length));
+  body.set(header);
+  let offset = header.length;
+  for (const packed of records) {
+    body.set(packed, offset);
+    offset += packed.length;
+  }
+  return body;
+}
+
+/** @throws IoError MALFORMED */
+export function decodeOutRecords(body: Uint8Array): OutRecord[] {
+  return outRecords.read(unpack(body, "out.records"), "out.records");
+}
+
+/** The array 32 header of MessagePack: 0xdd and the length, big-endian. */
+function listHeader(length: number): Uint8Array {
+  return Uint8Array.of(0xdd, length >>> 24, length >>> 16, length >>> 8, length);
+}

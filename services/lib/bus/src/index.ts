@@ -1,0 +1,31 @@
+export { systemClock } from "./clock.ts";
+export type { Clock } from "./clock.ts";
+export { decodeLogMessage, encodeLogMessage, hashOf } from "./codec/log-message.ts";
+export type { LinkedMessage } from "./codec/log-message.ts";
+export {
+  WIRE_FORMAT,
+  decodeArchiveQuery,
+  decodeArchiveReply,
+  decodeBeat,
+  decodeBuilt,
+  decodeReadReply,
+  decodeReadRequest,
+  decodeReport,
+  decodeSnapshotManifest,
+  decodeSnapshotManifests,
+  decodeSubmitReply,
+  encodeArchiveQuery,
+  encodeArchiveReply,
+  encodeBeat,
+  encodeBuilt,
+  encodeReadReply,
+  encodeReadRequest,
+  encodeReport,
+  encodeSnapshotManifest,
+  encodeSnapshotManifests,
+  encodeSubmitReply,
+} from "./codec/messages.ts";
+export { PAYLOAD_BYTES_MAX } from "./limits.ts";
+export { MemoryBus, MemoryFaults, MemoryServer, memoryBus, memoryServer } from "./memory/index.ts";
+export type { MemoryConnectOptions, MemoryServerOptions, StoreFault, StreamName, WireFate } from "./memory/index.ts";
+export { ARCHIVE_QUEUE, SUBJECT, partitionOf } from "./names.ts";

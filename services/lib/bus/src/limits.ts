@@ -1,0 +1,51 @@
+/** Every bound of this package. Sizes in bytes, times in milliseconds. */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** The server's `max_payload`, which counts headers too. */
+export const MESSAGE_BYTES_MAX = 8 * MIB;
+/** Left for headers: trace context and the batch headers. */
+export const HEADERS_BYTES_MAX = 16 * KIB;
+/** Largest payload of any message. */
+export const PAYLOAD_BYTES_MAX = MESSAGE_BYTES_MAX - HEADERS_BYTES_MAX;
+/** The server takes at most this many messages in one atomic batch. */
+export const BATCH_MESSAGES_MAX = 1_000;
+
+/** OUT records are gathered into messages of about this size... */
+export const OUT_MESSAGE_BYTES = MIB;
+/** ...sent in atomic batches of at most about this size... */
+export const OUT_BATCH_BYTES = 16 * MIB;
+/** ...while this much may wait for one partition. */
+export const OUT_WAITING_BYTES_MAX = 256 * MIB;
+/** A record larger than one message is cut into parts of this size. */
+export const OUT_PART_BYTES = 4 * MIB;
+/** Largest record: what one atomic batch can hold, kept below 1 GiB for the memory of its reader. */
+export const OUT_RECORD_BYTES_MAX = 1_000 * MIB;
+
+/** One try of an append or publish; after it the outcome counts as unknown. */
+export const STORE_TRY_MS = 2_000;
+/** An append of unknown outcome is resolved within this time, or the writer gives up. */
+export const APPEND_MS_MAX = 10_000;
+/** The same for a publish to OUT. */
+export const PUBLISH_MS_MAX = 10_000;
+/** Pause between two tries: doubled from the first to the second figure. */
+export const RETRY_MS_MIN = 10;
+export const RETRY_MS_MAX = 500;
+/** One request to the server about a stream, a setting or an object. */
+export const REQUEST_MS_MAX = 5_000;
+/** A replica may lag behind the leader: reads of a tail that looks too old are repeated this long before they count. */
+export const LAG_MS_MAX = 2_000;
+/** First connection. */
+export const CONNECT_MS_MAX = 10_000;
+
+/** Messages of one read ahead of its reader. */
+export const READ_MESSAGES_MAX = 1_000;
+/** A reader hears from its consumer at least this often, and makes a new one after twice this silence. */
+export const READ_HEARTBEAT_MS = 1_000;
+/** A pull that waits ends after this long and is sent again. */
+export const READ_EXPIRES_MS = 30_000;
+
+/** A chunk of an object. */
+export const OBJECT_CHUNK_BYTES = MIB;
+/** Writing or reading one object. */
+export const OBJECT_MS_MAX = 120_000;

@@ -1,0 +1,203 @@
+import { IoError } from "@meridian/core";
+import type { Bus, Log, Objects, Out, Settings, Wire, WireMessage } from "@meridian/core";
+import { wait } from "../clock.ts";
+import { APPEND_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
+import { StreamLog } from "../log.ts";
+import { STREAM } from "../names.ts";
+import { StreamOut } from "../out.ts";
+import { checkPayload } from "../payload.ts";
+import { KeyedSettings } from "../settings.ts";
+import type { KeyValues } from "../settings.ts";
+import type { Expectation, StoreOutcome, StoredMessage, Stream, StreamMessage } from "../stream.ts";
+import type { MemoryConnectOptions, MemoryServer, StreamName } from "./memory-server.ts";
+
+const unreachable = (what: string): IoError => new IoError({ code: "UNREACHABLE", what }, "later");
+
+/** A bus on a server in memory; `disconnect` cuts it off as a lost network does. */
+export class MemoryBus implements Bus {
+  readonly log: Log;
+  readonly out: Out;
+  readonly settings: Settings;
+  readonly objects: Objects;
+  readonly wire: Wire;
+  readonly closed: Promise<void>;
+  readonly #server: MemoryServer;
+  #isConnected = true;
+  #isClosed = false;
+  #resolveClosed: () => void;
+  #stopped = new AbortController();
+  #changes = new Set<() => void>();
+
+  constructor(server: MemoryServer, options: MemoryConnectOptions) {
+    this.#server = server;
+    const { appendMsMax = APPEND_MS_MAX, publishMsMax = PUBLISH_MS_MAX } = options;
+    this.log = new StreamLog(this.#stream(STREAM.log), server.clock, { appendMsMax });
+    this.out = new StreamOut(this.#stream(STREAM.out), server.clock, { publishMsMax });
+    this.settings = new KeyedSettings(this.#keyValues());
+    this.objects = this.#objectStore();
+    this.wire = this.#wire();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    this.#resolveClosed = resolve;
+  }
+
+  /** Cuts this bus off: requests fail, nothing arrives, readers wait. */
+  disconnect(): void {
+    this.#isConnected = false;
+  }
+
+  reconnect(): void {
+    this.#isConnected = true;
+    for (const wake of this.#changes) wake();
+  }
+
+  close(): Promise<void> {
+    this.#isClosed = true;
+    this.#isConnected = false;
+    this.#stopped.abort();
+    for (const wake of this.#changes) wake();
+    this.#resolveClosed();
+    return Promise.resolve();
+  }
+
+  /** One request to the server: takes its time, and fails if the connection is down at its start or at its end. */
+  async #ask<T>(what: string, answer: () => T): Promise<T> {
+    this.#check(what);
+    await this.#pause();
+    this.#check(what);
+    const result = answer();
+    await this.#pause();
+    this.#check(what);
+    return result;
+  }
+
+  #check(what: string): void {
+    if (this.#isClosed) throw new IoError({ code: "CLOSED", what }, "never");
+    if (!this.#isConnected) throw unreachable(what);
+  }
+
+  async #pause(): Promise<void> {
+    const delayMs = this.#server.faults.delayMs();
+    if (delayMs > 0) await wait(this.#server.clock, delayMs, this.#stopped.signal);
+  }
+
+  #stream(name: StreamName): Stream {
+    const stream = this.#server.streams[name];
+    return {
+      store: (messages, expectation) => this.#store(name, messages, expectation),
+      lastSequence: () => this.#ask(name, () => stream.lastSequence),
+      at: (sequence) => this.#ask(name, () => stream.at(sequence)),
+      next: (subject, sequence) => this.#ask(name, () => stream.next(subject, sequence)),
+      last: (subject) => this.#ask(name, () => stream.last(subject)),
+      lastOfAll: () => this.#ask(name, () => stream.lastOfAll()),
+      read: (subject, sequence, options) => this.#read(name, subject, sequence, options),
+      purge: (subject, sequence) => this.#ask(name, () => stream.purge(subject, sequence)),
+      uniqueId: () => this.#server.uniqueId(),
+    };
+  }
+
+  async #store(name: StreamName, messages: readonly StreamMessage[], expectation: Expectation): Promise<StoreOutcome> {
+    for (const { payload } of messages) checkPayload(name, payload);
+    const { faults, streams, clock } = this.#server;
+    const fault = faults.takeStoreFault(name);
+    if (fault?.fault === "hold") await fault.until;
+    if (fault?.fault === "delay") await wait(clock, fault.delayMs, this.#stopped.signal);
+    return this.#ask(name, () => {
+      const isLost = fault?.fault === "loseAnswer";
+      const outcome = isLost && !fault.landed ? undefined : streams[name].store(messages, expectation);
+      if (isLost || outcome === undefined) throw new IoError({ code: "TIMEOUT", what: name }, "later");
+      return outcome;
+    });
+  }
+
+  async *#read(
+    name: StreamName,
+    subject: string,
+    sequence: number,
+    { bytesMax, signal }: { bytesMax: number; signal: AbortSignal },
+  ): AsyncGenerator<StoredMessage[], void, undefined> {
+    const stream = this.#server.streams[name];
+    let next = sequence;
+    for (;;) {
+      await this.#pause();
+      if (this.#isClosed) throw new IoError({ code: "CLOSED", what: name }, "never");
+      if (signal.aborted) return;
+      const messages = this.#isConnected ? stream.slice(subject, next, bytesMax) : [];
+      const last = messages.at(-1);
+      if (last !== undefined) {
+        next = last.sequence + 1;
+        yield messages;
+        continue;
+      }
+      await this.#change(stream, signal);
+    }
+  }
+
+  /** Resolves when the stream has more, the connection changes or `signal` aborts. */
+  #change(stream: { onStore(wake: () => void): () => void }, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        forget();
+        this.#changes.delete(wake);
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      const forget = stream.onStore(wake);
+      this.#changes.add(wake);
+      signal.addEventListener("abort", wake, { once: true });
+    });
+  }
+
+  #keyValues(): KeyValues {
+    const { settings } = this.#server;
+    return {
+      get: (key) => this.#ask(key, () => settings.get(key)),
+      put: (key, value) => this.#ask(key, () => void settings.set(key, value.slice())),
+      create: (key, value) =>
+        this.#ask(key, () => {
+          if (settings.has(key)) return false;
+          settings.set(key, value.slice());
+          return true;
+        }),
+    };
+  }
+
+  #objectStore(): Objects {
+    const { objects } = this.#server;
+    return {
+      put: (name, bytes) => this.#ask(name, () => void objects.set(name, bytes.slice())),
+      get: (name) => this.#ask(name, () => objects.get(name)?.slice()),
+      delete: (name) => this.#ask(name, () => void objects.delete(name)),
+      list: (prefix) => this.#ask(prefix, () => [...objects.keys()].filter((name) => name.startsWith(prefix)).sort()),
+    };
+  }
+
+  #wire(): Wire {
+    const { wire } = this.#server;
+    const drop = () => undefined;
+    return {
+      publish: (subject, payload, headers = {}) => {
+        checkPayload(subject, payload);
+        if (this.#isConnected) wire.publish(subject, payload, headers, drop);
+      },
+      request: async (subject, payload, options) => {
+        checkPayload(subject, payload);
+        this.#check(subject);
+        return wire.request(subject, payload, options);
+      },
+      subscribe: (subject, handler, queue) =>
+        wire.subscribe({ subject, handler: this.#answering(handler), queue, isReachable: () => this.#isConnected }),
+    };
+  }
+
+  /** A subscriber that is cut off cannot answer. */
+  #answering(handler: (message: WireMessage) => void): (message: WireMessage) => void {
+    return (message) => {
+      const respond = (payload: Uint8Array) => {
+        checkPayload(message.subject, payload);
+        if (this.#isConnected) message.respond(payload);
+      };
+      handler({ ...message, respond });
+    };
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * Publishes one partition's records to OUT.
+ *
+ * P1. One batch is outstanding; what comes meanwhile is gathered into the next. Its expectation is the subject's last sequence, so
+ *     two owners of a partition publishing at once cannot make a gap, a doubled record or another order.
+ * P2. A batch of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
+ * P3. A record too large for one message stands in parts in one atomic batch: behind each other, all or none.
+ */
+import { IoError, assert } from "@meridian/core";
+import type { Headers, OutRecord, PartitionId } from "@meridian/core";
+import type { Clock } from "./clock.ts";
+import { decodeOutMessage, encodeOutMessage, encodeOutRecord, joinRecords } from "./codec/out-message.ts";
+import {
+  BATCH_MESSAGES_MAX,
+  OUT_BATCH_BYTES,
+  OUT_MESSAGE_BYTES,
+  OUT_PART_BYTES,
+  OUT_RECORD_BYTES_MAX,
+  OUT_WAITING_BYTES_MAX,
+} from "./limits.ts";
+import { SUBJECT } from "./names.ts";
+import { settle } from "./settle.ts";
+import type { Found } from "./settle.ts";
+import type { Stream, StreamMessage } from "./stream.ts";
+
+/** Last message of one partition in OUT. */
+interface OutTail {
+  n: number;
+  sequence: number;
+}
+interface Waiting {
+  n: number;
+  packed: Uint8Array;
+  headers: Headers;
+}
+interface Waiter {
+  n: number;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+/** One message and the records in it. */
+interface Batch {
+  messages: StreamMessage[];
+  lastN: number;
+  count: number;
+}
+
+/** Bytes of a message around its body. */
+const ENVELOPE_BYTES = 64;
+
+export class OutPublisher {
+  readonly partition: PartitionId;
+  #stream: Stream;
+  #clock: Clock;
+  #publishMsMax: number;
+  #tail: OutTail | undefined;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  #waiters: Waiter[] = [];
+  #isRunning = false;
+
+  constructor(partition: PartitionId, stream: Stream, clock: Clock, publishMsMax: number) {
+    this.partition = partition;
+    this.#stream = stream;
+    this.#clock = clock;
+    this.#publishMsMax = publishMsMax;
+  }
+
+  /** Resolves when OUT holds all of them. Calls may overlap; their records must follow each other. */
+  publish(records: OutRecord[], headers: Headers): Promise<void> {
+    const last = records.at(-1);
+    if (last === undefined) return Promise.resolve();
+    if (this.#waitingBytes > OUT_WAITING_BYTES_MAX) {
+      return Promise.reject(new IoError({ code: "OUT_BUSY", partition: this.partition, limit: OUT_WAITING_BYTES_MAX }, "later"));
+    }
+    for (const record of records) {
+      const packed = encodeOutRecord(record);
+      assert(packed.length <= OUT_RECORD_BYTES_MAX, `out record of ${packed.length} bytes, at most ${OUT_RECORD_BYTES_MAX}`);
+      this.#waiting.push({ n: record.n, packed, headers });
+      this.#waitingBytes += packed.length;
+    }
+    const done = new Promise<void>((resolve, reject) => this.#waiters.push({ n: last.n, resolve, reject }));
+    if (!this.#isRunning) void this.#run();
+    return done;
+  }
+
+  /** n of the last record in OUT, 0 if none. */
+  async lastN(): Promise<number> {
+    return (await this.#readTail()).n;
+  }
+
+  /** Sends what waits until nothing does. A failure fails everything that waits: its order would be lost otherwise. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      while (this.#waiting.length > 0) await this.#sendNext();
+    } catch (error) {
+      const waiters = this.#waiters;
+      this.#waiters = [];
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+      this.#tail = undefined;
+      for (const { reject } of waiters) reject(error);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #sendNext(): Promise<void> {
+    this.#tail ??= await this.#readTail();
+    this.#passOver(this.#tail.n);
+    const next = this.#waiting[0];
+    if (next === undefined) return;
+    if (next.n !== this.#tail.n + 1) {
+      throw new IoError({ code: "OUT_GAP", partition: this.partition, expected: this.#tail.n + 1, got: next.n }, "never");
+    }
+    const batch = this.#gather(next.n);
+    const tail = this.#tail;
+    const settled = await settle(
+      this.#clock,
+      this.#publishMsMax,
+      () => this.#stream.store(batch.messages, { lastSubjectSequence: tail.sequence }),
+      () => this.#find(tail, batch),
+    );
+    if (settled.outcome === "full") throw new IoError({ code: "FULL", text: settled.text }, "later");
+    // `other`: another owner of this partition was faster. Its records are the same, the state being a function of the log.
+    this.#tail = settled.outcome === "stored" ? { n: batch.lastN, sequence: settled.sequence } : settled.other;
+    this.#passOver(this.#tail.n);
+  }
+
+  async #find(before: OutTail, batch: Batch): Promise<Found<OutTail>> {
+    const now = await this.#readTail();
+    if (now.sequence <= before.sequence) return { found: "open" };
+    return now.n === batch.lastN ? { found: "stored", sequence: now.sequence } : { found: "other", other: now };
+  }
+
+  async #readTail(): Promise<OutTail> {
+    const last = await this.#stream.last(SUBJECT.out(this.partition));
+    return last === undefined ? { n: 0, sequence: 0 } : { n: decodeOutMessage(last.payload).lastN, sequence: last.sequence };
+  }
+
+  /** Lets go of records that OUT has, and tells those who wait for them. */
+  #passOver(n: number): void {
+    let count = 0;
+    for (const { n: waitingN, packed } of this.#waiting) {
+      if (waitingN > n) break;
+      this.#waitingBytes -= packed.length;
+      count++;
+    }
+    if (count > 0) this.#waiting = this.#waiting.slice(count);
+    const left = this.#waiters.filter((waiter) => waiter.n > n);
+    const done = this.#waiters.filter((waiter) => waiter.n <= n);
+    this.#waiters = left;
+    for (const { resolve } of done) resolve();
+  }
+
+  /** The next batch: messages of about 1 MiB, or one large record in parts. */
+  #gather(firstN: number): Batch {
+    const first = this.#waiting[0];
+    if (first !== undefined && first.packed.length > OUT_PART_BYTES) return { ...this.#parts(first), count: 1 };
+    const batch: Batch = { messages: [], lastN: firstN - 1, count: 0 };
+    let bytes = 0;
+    while (bytes < OUT_BATCH_BYTES && batch.messages.length < BATCH_MESSAGES_MAX) {
+      const records = this.#records(batch.count, batch.lastN + 1);
+      const [start] = records;
+      if (start === undefined) break;
+      const body = joinRecords(records.map(({ packed }) => packed));
+      batch.lastN = start.n + records.length - 1;
+      batch.count += records.length;
+      batch.messages.push(this.#message({ firstN: start.n, lastN: batch.lastN, part: 0, parts: 1, body }, start.headers));
+      bytes += body.length;
+    }
+    return batch;
+  }
+
+  /** Records for one message, from place `index` of the queue on; none if the next one needs parts. */
+  #records(index: number, n: number): Waiting[] {
+    const records: Waiting[] = [];
+    let bytes = 0;
+    for (let next = index; next < this.#waiting.length; next++) {
+      const record = this.#waiting[next];
+      if (record === undefined || record.packed.length > OUT_PART_BYTES) break;
+      if (record.n !== n + records.length) {
+        throw new IoError({ code: "OUT_GAP", partition: this.partition, expected: n + records.length, got: record.n }, "never");
+      }
+      if (records.length > 0 && bytes + record.packed.length > OUT_MESSAGE_BYTES) break;
+      records.push(record);
+      bytes += record.packed.length;
+    }
+    return records;
+  }
+
+  #parts({ n, packed, headers }: Waiting): { messages: StreamMessage[]; lastN: number } {
+    const body = joinRecords([packed]);
+    const parts = Math.ceil(body.length / OUT_PART_BYTES);
+    const messages = Array.from({ length: parts }, (_, part) => {
+      const slice = body.subarray(part * OUT_PART_BYTES, (part + 1) * OUT_PART_BYTES);
+      return this.#message({ firstN: n, lastN: n, part, parts, body: slice }, headers);
+    });
+    return { messages, lastN: n };
+  }
+
+  #message(
+    content: { firstN: number; lastN: number; part: number; parts: number; body: Uint8Array },
+    headers: Headers,
+  ): StreamMessage {
+    const payload = encodeOutMessage({ partition: this.partition, ...content });
+    assert(payload.length <= OUT_PART_BYTES + OUT_MESSAGE_BYTES + ENVELOPE_BYTES, `out message of ${payload.length} bytes`);
+    return { subject: SUBJECT.out(this.partition), payload, headers };
+  }
+}

@@ -1,0 +1,24 @@
+/** The genesis file that the schedulers read at the chain's first start, in geth's format. */
+import { writeFile } from "node:fs/promises";
+
+export interface GenesisAccount {
+  address: string; // 0x
+  balanceWei: bigint;
+}
+
+/** Gas of one block, as geth's developer chains have it. */
+const BLOCK_GAS_LIMIT = 1_000_000_000;
+
+export async function writeGenesis(file: string, chainId: number, accounts: readonly GenesisAccount[]): Promise<void> {
+  const alloc = Object.fromEntries(
+    accounts.map(({ address, balanceWei }) => [address.toLowerCase(), { balance: `0x${balanceWei.toString(16)}` }]),
+  );
+  const genesis = {
+    config: { chainId },
+    timestamp: `0x${Math.floor(Date.now() / 1000).toString(16)}`,
+    gasLimit: `0x${BLOCK_GAS_LIMIT.toString(16)}`,
+    difficulty: "0x0",
+    alloc,
+  };
+  await writeFile(file, `${JSON.stringify(genesis, null, 2)}\n`);
+}

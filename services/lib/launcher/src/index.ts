@@ -1,0 +1,25 @@
+/** A local cluster as a library, and the accounts, signer and load that tests, chaos and benchmark share. */
+export { startCluster } from "./cluster.ts";
+export type { Cluster } from "./cluster.ts";
+export { clusterDefaults } from "./options.ts";
+export type { ClusterEvent, ClusterOptions, ServiceKind } from "./options.ts";
+export { freePort } from "./ports.ts";
+export type { SupervisedProcess } from "./supervised.ts";
+export { TEST_MNEMONIC, loadAccounts, prefundedAccounts, privateKeyHex, testAccounts } from "./accounts.ts";
+export type { TestAccount } from "./accounts.ts";
+export { balancesOf, checkReceipts, runDemo } from "./demo/demo.ts";
+export type { DemoReport } from "./demo/demo.ts";
+export { table } from "./demo/texts.ts";
+export { compile } from "./workload/compile.ts";
+export type { CompiledContract } from "./workload/compile.ts";
+export { followBlocks, percentile } from "./workload/follow.ts";
+export type { Follower } from "./workload/follow.ts";
+export { RpcClient } from "./workload/rpc.ts";
+export type { RpcAnswer, RpcCall, RpcError } from "./workload/rpc.ts";
+export { sendLane } from "./workload/send.ts";
+export { sign } from "./workload/sign.ts";
+export type { Signed, Unsigned } from "./workload/sign.ts";
+export { TRANSFER_GAS_LIMIT, createdAddress, deployTokens, nextNonces, sendAndConfirm, transferData } from "./workload/token.ts";
+export type { Token } from "./workload/token.ts";
+export { dealLanes, planTransfers, random } from "./workload/transfers.ts";
+export type { Transfer } from "./workload/transfers.ts";

@@ -20,6 +20,7 @@ import {
   txCreates,
   txIndex,
   txNonce,
+  txOffsets,
   txRaw,
 } from "@meridian/core";
 import { addressBytes } from "./cells.ts";
@@ -41,14 +42,16 @@ type Report = (field: string, published: unknown, replayed: unknown) => void;
 export async function replayBlock(context: BlockContext, header: Header, published: PublishedBlock): Promise<number> {
   const { transactions, results } = published;
   context.replayer.openBlock(header);
-  const raws: Uint8Array[] = [];
+  // First: if a transaction was left out or changed, this names it better than everything that follows from it.
+  await compareTransactions(context, header, transactions);
+  let count = 0;
   const receipts: ReceiptFacts[] = [];
   let resultAt = 0;
   for (let at = 0; at < transactions.length && !context.differences.isFull; at += txBytes(transactions, at)) {
     const report: Report = (field, publishedValue, replayed) =>
       context.differences.add({
         block: header.number,
-        transaction: { index: raws.length, hash: `0x${hexOf(transactions, at + TX.hash, at + TX.hash + 32)}` },
+        transaction: { index: count, hash: `0x${hexOf(transactions, at + TX.hash, at + TX.hash + 32)}` },
         field,
         published: String(publishedValue),
         replayed: String(replayed),
@@ -63,31 +66,37 @@ export async function replayBlock(context: BlockContext, header: Header, publish
       break;
     }
     const receipt = await replayTransaction(context, transactions, at, results, resultAt, report);
-    raws.push(txRaw(transactions, at));
+    count += 1;
     if (receipt !== null) receipts.push(receipt);
     resultAt += resultBytes(results, resultAt);
   }
-  if (!context.differences.isFull) await compareRoots(context, header, raws, receipts);
-  return raws.length;
+  if (!context.differences.isFull) await compareReceipts(context, header, receipts);
+  return count;
 }
 
-async function compareRoots(context: BlockContext, header: Header, raws: Uint8Array[], receipts: ReceiptFacts[]): Promise<void> {
-  const compare = (field: string, published: unknown, replayed: unknown) => {
-    if (published === replayed) return;
-    context.differences.add({
-      block: header.number,
-      transaction: null,
-      field,
-      published: String(published),
-      replayed: String(replayed),
-    });
-  };
-  compare("transactionsRoot", bytesToHex(header.transactionsRoot), bytesToHex(await transactionsRoot(raws)));
+async function compareTransactions(context: BlockContext, header: Header, transactions: Uint8Array): Promise<void> {
+  const raws = Array.from(txOffsets(transactions), (at) => txRaw(transactions, at));
+  const root = await transactionsRoot(raws);
+  compareBlock(context, header, "transactionsRoot", bytesToHex(header.transactionsRoot), bytesToHex(root));
+}
+
+async function compareReceipts(context: BlockContext, header: Header, receipts: ReceiptFacts[]): Promise<void> {
   const { root, bloom, gasUsed } = await receiptsRoot(receipts);
-  compare("receiptsRoot", bytesToHex(header.receiptsRoot), bytesToHex(root));
-  compare("logsBloom", bytesToHex(header.bloom), bytesToHex(bloom));
-  compare("gasUsed", header.gasUsed, gasUsed);
-  compare("baseFeePerGas", header.baseFee, 0n);
+  compareBlock(context, header, "receiptsRoot", bytesToHex(header.receiptsRoot), bytesToHex(root));
+  compareBlock(context, header, "logsBloom", bytesToHex(header.bloom), bytesToHex(bloom));
+  compareBlock(context, header, "gasUsed", header.gasUsed, gasUsed);
+  compareBlock(context, header, "baseFeePerGas", header.baseFee, 0n);
+}
+
+function compareBlock(
+  { differences }: BlockContext,
+  { number }: Header,
+  field: string,
+  published: unknown,
+  replayed: unknown,
+): void {
+  if (published === replayed) return;
+  differences.add({ block: number, transaction: null, field, published: String(published), replayed: String(replayed) });
 }
 
 /** @returns what the replay's receipt says; null if the published transaction cannot be replayed at all */

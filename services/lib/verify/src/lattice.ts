@@ -1,5 +1,5 @@
 /**
- * The chain's state digest, written a second time from its description (docs/adr and the engine's README), sharing nothing with the engine.
+ * The chain's state digest, written a second time from its description in the engine's README; it shares nothing with the engine.
  *
  * L1. The state is a set of elements. An element is expanded by BLAKE3 (as an extendable output) to 2,048 bytes, read as 1,024
  *     little-endian 16-bit lanes. The lattice of a state is the lane-wise sum of its elements modulo 2^16.

@@ -1,4 +1,4 @@
-/** One transaction at a time on @ethereumjs/vm under this chain's rules: gas is free, the fee fields of a transaction count for nothing. */
+/** One transaction at a time on @ethereumjs/vm under this chain's rules: gas is free, whatever fees a transaction offers. */
 import { type Block, createBlock } from "@ethereumjs/block";
 import { Common, Hardfork, Mainnet } from "@ethereumjs/common";
 import type { InterpreterStep } from "@ethereumjs/evm";
@@ -122,9 +122,10 @@ export class Replayer {
 
   #touchedBy(transaction: TypedTransaction, sender: string, seen: Set<string>): Set<string> {
     const touched = new Set(this.#state.touched);
-    touched.delete(ZERO_ADDRESS); // The block's beneficiary, who is paid nothing.
-    if (!seen.has(sender) && transaction.value === 0n) touched.delete(sender);
-    for (const precompile of this.#vm.evm.precompiles.keys()) touched.delete(`0x${precompile}`);
+    const bookkeeping = [...this.#vm.evm.precompiles.keys()].map((address) => `0x${address}`);
+    bookkeeping.push(ZERO_ADDRESS); // The block's beneficiary, who is paid nothing.
+    if (transaction.value === 0n) bookkeeping.push(sender);
+    for (const account of bookkeeping) if (!seen.has(account)) touched.delete(account);
     return touched;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Receipts that fail by a rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and changes nothing else.
- * They are not believed: each reason is shown to apply, or it is a difference.
+ * Receipts that fail by a rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas, and changes
+ * nothing else. They are not believed: each reason is shown to apply, or it is a difference.
  */
 import type { TypedTransaction } from "@ethereumjs/tx";
 import { REASON, type RangeIndex } from "@meridian/core";
@@ -29,7 +29,7 @@ const UNSEALED_MAX = 8;
 /** The name of a reason in differences. */
 export const REASON_NAME: Record<number, string> = Object.fromEntries(Object.entries(REASON).map(([name, code]) => [code, name]));
 
-/** Why the rule does not apply; null if it does. `home` is the account that decides the transaction's home: callee or created address. */
+/** Why the rule does not apply; null if it does. `home`: callee or created address, whose owner is the home partition. */
 export async function refuteRule(
   { state, replayer, ranges, blockNumber }: RuleContext,
   transaction: TypedTransaction,

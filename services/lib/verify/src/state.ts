@@ -2,7 +2,7 @@
  * The replay's world state behind EthereumJS's state manager interface.
  *
  * S1. Checkpoints are an undo list: entering and leaving a call costs what the call wrote, not the size of the state.
- * S2. The first write of a cell in a block keeps its value at the block's start, so that the digest moves by the difference alone.
+ * S2. The first write of a cell in a block keeps its value at the block's start, so that the digest moves by what differs.
  * S3. Every account that is asked for is noted in `touched`: what a transaction touched decides whether `foreign` was right.
  */
 import { Account, type Address, bytesToHex, hexToBytes } from "@ethereumjs/util";

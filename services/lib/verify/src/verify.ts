@@ -95,9 +95,10 @@ class Run {
 
   async startAtSnapshot(parts: PublishedSnapshot[]): Promise<void> {
     const block = parts[0]?.manifest.block ?? 0;
-    for (const { manifest, chunk } of parts) {
+    for (const part of parts) {
+      const { manifest } = part;
       for (const [index, { sha256: expected, object }] of manifest.chunks.entries()) {
-        const bytes = await chunk(index);
+        const bytes = await part.chunk(index);
         this.#compare(
           block,
           `snapshot of partition ${manifest.partition}, chunk ${object}`,

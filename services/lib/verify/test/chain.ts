@@ -1,0 +1,194 @@
+/** A small published chain, made by the real engine on two partitions; tests plant errors in it. */
+import { createFeeMarket1559Tx, createLegacyTx } from "@ethereumjs/tx";
+import { generateAddress, privateToAddress, bigIntToUnpaddedBytes } from "@ethereumjs/util";
+import {
+  CELL,
+  type BlockContext,
+  NONCE,
+  NONCE_BYTES,
+  TX,
+  assert,
+  bytesOfHex,
+  concatBytes,
+  evenRangeMap,
+  indexRanges,
+  ownedBy,
+  resultBytes,
+  resultIndex,
+  setTxIndex,
+  txBytes,
+  txNonce,
+  txOffsets,
+  writeU32,
+  writeU64,
+} from "@meridian/core";
+import { loadEngine } from "@meridian/engine";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { chainRules } from "../src/replay.ts";
+import type { ChainSource, PublishedBlock } from "../src/source.ts";
+
+export const CHAIN_ID = 4242;
+const GAS_LIMIT = 500_000;
+const PARTITIONS = 2;
+const MAP = evenRangeMap(PARTITIONS);
+const LIMITS = { chainId: CHAIN_ID, gasLimitMax: 16_777_216, transactionBytesMax: 131_072 };
+const ETH = 10n ** 18n;
+
+export interface Key {
+  secret: Uint8Array;
+  address: Uint8Array;
+  nonce: number;
+}
+
+/** Keys whose accounts the given partition owns. */
+export function keysOn(partition: number, count: number): Key[] {
+  const ranges = indexRanges(MAP);
+  const keys: Key[] = [];
+  for (let number = 0; keys.length < count; number++) {
+    const secret = keccak_256(new TextEncoder().encode(`verify key ${number}`));
+    const address = privateToAddress(secret);
+    if (ranges.ownerOf(address, 0) === partition) keys.push({ secret, address, nonce: 0 });
+  }
+  return keys;
+}
+
+export interface Call {
+  from: Key;
+  to?: Uint8Array;
+  data?: Uint8Array;
+  value?: bigint;
+  legacy?: boolean;
+}
+
+/** Code that returns `runtime` (hex) when it is deployed. */
+export function initCode(runtime: string): Uint8Array {
+  const length = (runtime.length / 2).toString(16).padStart(4, "0");
+  return bytesOfHex(`61${length}80600c6000396000f3${runtime}`);
+}
+
+/** The address of the contract that `from` creates with its next transaction. */
+export const nextCreated = (from: Key): Uint8Array => generateAddress(from.address, bigIntToUnpaddedBytes(BigInt(from.nonce)));
+
+/** Runs calls block by block on the engine, as partitions and archive would. */
+export class TestChain implements ChainSource {
+  readonly blocks: PublishedBlock[] = [];
+  readonly #module = loadEngine();
+  readonly #engines = Array.from({ length: PARTITIONS }, () => this.#module.open({ chainId: CHAIN_ID }));
+  readonly #ranges = indexRanges(MAP);
+  readonly #cells: Uint8Array;
+  #parent: Uint8Array = new Uint8Array(32);
+
+  constructor(funded: Key[]) {
+    this.#cells = concatBytes(funded.map(({ address }) => accountCell(address, 10n * ETH)));
+    for (const [partition, engine] of this.#engines.entries()) {
+      engine.setOwned(ownedBy(MAP, partition));
+      for (const { address } of funded) {
+        if (this.#ranges.ownerOf(address, 0) === partition) engine.importCells(accountCell(address, 10n * ETH));
+      }
+    }
+    this.addBlock([], []);
+  }
+
+  /** @param unsealed blocks of the past whose hash is not known yet in this one */
+  addBlock(calls: Call[], unsealed: number[] = []): void {
+    const number = this.blocks.length;
+    const context = { number, timestamp: 1_800_000_000 + number, prevrandao: keccak_256(Uint8Array.of(number)), gasLimit: 1e9 };
+    for (const engine of this.#engines) {
+      if (number > 0 && !unsealed.includes(number - 1)) engine.seal(number - 1, this.#parent);
+      engine.openBlock(context);
+    }
+    const records = this.#records(calls);
+    const results = this.#run(records);
+    this.#close(context, records, results);
+  }
+
+  genesis() {
+    return Promise.resolve({ chainId: CHAIN_ID, cells: this.#cells, genesisHash: sha256(this.#cells) });
+  }
+  latest() {
+    return Promise.resolve(this.blocks.length - 1);
+  }
+  block(number: number) {
+    return Promise.resolve(this.blocks[number]);
+  }
+  rangeMap() {
+    return Promise.resolve(MAP);
+  }
+  snapshot(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  #records(calls: Call[]): Uint8Array {
+    const raws = calls.map((call) => signed(call));
+    const packed = concatBytes(raws.flatMap((raw) => [length32(raw.length), raw]));
+    const { records, statuses } = this.#module.decode(packed, LIMITS);
+    assert(statuses.every((status) => status === 0), `decode refused: ${statuses.join(",")}`);
+    for (const [index, at] of txOffsets(records).entries()) setTxIndex(records, at, index);
+    return records;
+  }
+
+  #run(records: Uint8Array): Uint8Array {
+    const results: Uint8Array[] = [];
+    for (const [partition, engine] of this.#engines.entries()) {
+      const mine: Uint8Array[] = [];
+      const nonces: Uint8Array[] = [];
+      for (const at of txOffsets(records)) {
+        if (this.#ranges.ownerOf(records, at + TX.to) === partition) mine.push(records.slice(at, at + txBytes(records, at)));
+        if (this.#ranges.ownerOf(records, at + TX.sender) === partition) nonces.push(nonceRecord(records, at));
+      }
+      const own = engine.run(concatBytes(mine), concatBytes(nonces));
+      for (let at = 0; at < own.length; at += resultBytes(own, at)) {
+        results[resultIndex(own, at)] = own.slice(at, at + resultBytes(own, at));
+      }
+    }
+    return concatBytes(results);
+  }
+
+  #close(context: BlockContext, transactions: Uint8Array, results: Uint8Array): void {
+    const digest = this.#module.foldDigest(concatBytes(this.#engines.map((engine) => engine.closeBlock())));
+    const { header, hash } = this.#module.buildBlock({ ...context, parentHash: this.#parent, digest }, transactions, results);
+    this.#parent = hash;
+    this.blocks.push({ header, transactions, results });
+  }
+}
+
+function signed({ from, to, data, value, legacy }: Call): Uint8Array {
+  const fields = {
+    nonce: from.nonce++,
+    gasLimit: GAS_LIMIT,
+    data: data ?? new Uint8Array(0),
+    value: value ?? 0n,
+    ...(to ? { to } : {}),
+  };
+  const common = chainRules(CHAIN_ID);
+  const transaction =
+    legacy === true
+      ? createLegacyTx({ ...fields, gasPrice: 7n }, { common })
+      : createFeeMarket1559Tx({ ...fields, maxFeePerGas: 9n, maxPriorityFeePerGas: 1n }, { common });
+  return transaction.sign(from.secret).serialize();
+}
+
+function accountCell(address: Uint8Array, balance: bigint): Uint8Array {
+  const cell = new Uint8Array(85);
+  cell[0] = CELL.account;
+  cell.set(address, 1);
+  cell.set(bytesOfHex(balance.toString(16).padStart(64, "0")), 21);
+  cell.set(keccak_256(new Uint8Array(0)), 53);
+  return cell;
+}
+
+function nonceRecord(records: Uint8Array, at: number): Uint8Array {
+  const record = new Uint8Array(NONCE_BYTES);
+  record.set(records.subarray(at + TX.index, at + TX.index + 4), NONCE.index);
+  record.set(records.subarray(at + TX.sender, at + TX.sender + 20), NONCE.sender);
+  writeU64(record, NONCE.nonce, txNonce(records, at));
+  record.set(records.subarray(at + TX.hash, at + TX.hash + 32), NONCE.hash);
+  return record;
+}
+
+function length32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  writeU32(bytes, 0, value);
+  return bytes;
+}

@@ -1,0 +1,192 @@
+import { type PublishedBlock } from "../src/source.ts";
+import { RESULT, TX, assert, bytesOfHex, concatBytes, hexOf, resultBytes, txBytes } from "@meridian/core";
+import { beforeAll, expect, test } from "vitest";
+import { describeDifference } from "../src/difference.ts";
+import { verify } from "../src/verify.ts";
+import { type Call, type Key, TestChain, initCode, keysOn, nextCreated } from "./chain.ts";
+
+/** Adds the call's first word to slot 0 and logs it; without data reverts with "no". */
+const COUNTER = initCode("36600e57" + "616e6f5f526002601efd" + "5b5f355f54015f55" + "5f355f5260205fa000");
+/** Looks at the balance of the account in the call's first word. */
+const LOOKER = initCode("5f3531" + "5f5260205ff3");
+/** Stores the hash of the block in the call's first word. */
+const HASHER = initCode("5f35405f5500");
+/** Creates an empty contract and stores its address. */
+const FACTORY = initCode("5f5f5ff05f5500");
+/** Creates a contract with the call's value that destroys itself at once in favour of the sender. */
+const BURNER = initCode("6132ff5f52" + "6002601e34f05000");
+
+const [left, right] = [keysOn(0, 8), keysOn(1, 8)];
+const word = (value: Uint8Array | number): Uint8Array =>
+  typeof value === "number" ? bytesOfHex(value.toString(16).padStart(64, "0")) : concatBytes([new Uint8Array(12), value]);
+
+let chain: TestChain;
+
+function take(keys: Key[], index: number): Key {
+  const key = keys[index];
+  assert(key, `no key ${index}`);
+  return key;
+}
+
+beforeAll(() => {
+  const a = take(left, 0);
+  const b = take(right, 0);
+  chain = new TestChain([...left, ...right]);
+  /** Deploys from whichever of a partition's keys gets an address on it. */
+  const deploys: Call[] = [];
+  const deploy = (code: Uint8Array, partition: number): Uint8Array => {
+    for (const from of [...left, ...right]) {
+      const created = nextCreated(from);
+      if (((created[0] ?? 0) < 128 ? 0 : 1) !== partition || deploys.some((call) => call.from === from)) continue;
+      deploys.push({ from, data: code });
+      return created;
+    }
+    assert(false, `no key creates on partition ${partition}`);
+  };
+  const build = (codes: [Uint8Array, number][]): Uint8Array[] => {
+    deploys.length = 0;
+    const created = codes.map(([code, partition]) => deploy(code, partition));
+    chain.addBlock([...deploys]);
+    return created;
+  };
+  const [counter, looker] = build([
+    [COUNTER, 0],
+    [LOOKER, 1],
+  ]) as [Uint8Array, Uint8Array];
+  const [hasher, factory, burner] = build([
+    [HASHER, 1],
+    [FACTORY, 0],
+    [BURNER, 0],
+  ]) as [Uint8Array, Uint8Array, Uint8Array];
+  chain.addBlock([
+    { from: a, to: counter, data: word(5) },
+    { from: b, to: counter, data: word(7), legacy: true },
+    { from: b, to: counter },
+    { from: a, to: take(left, 1).address, value: 5n },
+    { from: a, to: looker, data: word(take(right, 1).address) },
+    { from: a, to: looker, data: word(a.address) }, // foreign: the contract looks at the sender
+    { from: b, to: looker, data: word(a.address) }, // foreign
+    { from: a, to: b.address, value: 1n }, // foreign: the value is on another partition
+    { from: take(left, 2), to: take(left, 3).address, value: 11n * 10n ** 18n }, // funds
+  ]);
+  chain.addBlock([
+    { from: a, to: hasher, data: word(3) },
+    { from: a, to: factory },
+    { from: b, to: factory },
+    { from: a, to: burner, value: 3n },
+    { from: take(left, 1), to: burner },
+  ]);
+  chain.addBlock(
+    [
+      { from: a, to: hasher, data: word(4) },
+      { from: b, to: counter, data: word(1) },
+    ],
+    [4],
+  ); // unsealed
+  chain.addBlock([]);
+});
+
+const run = (source: TestChain | Planted) => verify(source, { from: 1, snapshot: false, differencesMax: 5 });
+
+/** The chain with one block told differently. */
+class Planted {
+  readonly #number: number;
+  readonly #change: (block: PublishedBlock) => PublishedBlock;
+  constructor(number: number, change: (block: PublishedBlock) => PublishedBlock) {
+    this.#number = number;
+    this.#change = change;
+  }
+  genesis = () => chain.genesis();
+  latest = () => chain.latest();
+  rangeMap = () => chain.rangeMap();
+  snapshot = () => chain.snapshot();
+  async block(number: number) {
+    const block = await chain.block(number);
+    return block !== undefined && number === this.#number ? this.#change(structuredClone(block)) : block;
+  }
+}
+
+test("a chain of every kind of receipt replays without a difference", async () => {
+  const report = await run(chain);
+  expect(report.differences.map(describeDifference)).toEqual([]);
+  expect(report).toMatchObject({ start: "genesis", transactions: 21, blocks: 7 });
+  const reasons = chain.blocks.flatMap(({ results }) => [...offsets(results)].map((at) => results[at + RESULT.reason]));
+  expect(new Set(reasons)).toEqual(new Set([0, 1, 3, 4, 5]));
+});
+
+function* offsets(results: Uint8Array): Generator<number> {
+  for (let at = 0; at < results.length; at += resultBytes(results, at)) yield at;
+}
+
+/** Changes one byte of the given result record. */
+const inResult = (index: number, field: number, value: number) => (block: PublishedBlock) => {
+  block.results[([...offsets(block.results)][index] ?? 0) + field] = value;
+  return block;
+};
+
+test.each<[what: string, block: number, plant: (block: PublishedBlock) => PublishedBlock, found: RegExp]>([
+  [
+    "a failed transaction called a success",
+    3,
+    inResult(2, RESULT.status, 1),
+    /^block 3, transaction 2 \(0x\w{64}\), status: published 1, replayed 0$/,
+  ],
+  ["gas used", 3, inResult(0, RESULT.gasUsed, 1), /^block 3, transaction 0 .* gasUsed: published \d+, replayed \d+$/],
+  ["a byte of a log", 3, inResult(0, RESULT.output + 25 + 31, 9), /^block 3, transaction 0 .* log 0: /],
+  ["a created address", 1, inResult(0, RESULT.address, 9), /^block 1, transaction 0 .* created address: /],
+  [
+    "a success called foreign",
+    3,
+    inResult(0, RESULT.reason, 3),
+    /^block 3, transaction 0 .* reason: published foreign, replayed 0x/,
+  ],
+  [
+    "a success called unsealed",
+    4,
+    inResult(1, RESULT.reason, 5),
+    /^block 4, transaction 1 .* reason: published unsealed, replayed BLOCKHASH/,
+  ],
+  [
+    "foreign by an account that is not touched",
+    3,
+    inResult(6, RESULT.address + 19, 9),
+    /^block 3, transaction 6 .* is not touched$/,
+  ],
+  ["enough funds called too little", 3, inResult(3, RESULT.reason, 4), /^block 3, transaction 3 .* covers the value 5$/],
+  [
+    "a missing transaction",
+    3,
+    (block) => ({
+      ...block,
+      transactions: block.transactions.slice(txBytes(block.transactions, 0)),
+      results: block.results.slice(resultBytes(block.results, 0)),
+    }),
+    /^block 3, transactionsRoot: published 0x\w{64}, replayed 0x\w{64}$/,
+  ],
+  [
+    "another sender",
+    3,
+    (block) => {
+      block.transactions[TX.sender] = 9;
+      return block;
+    },
+    /^block 3, transaction 0 .* sender: published 0x09/,
+  ],
+  [
+    "a byte of the digest",
+    5,
+    (block) => {
+      const digest = hexOf(block.header).indexOf(hexOf(digestOf(block))) / 2;
+      block.header[digest] = (block.header[digest] ?? 0) ^ 1;
+      return block;
+    },
+    /^block 5, state digest: published 0x/,
+  ],
+])("%s is found and named", async (_what, number, plant, found) => {
+  const { differences } = await run(new Planted(number, plant));
+  const [first] = differences;
+  expect(first && describeDifference(first)).toMatch(found);
+});
+
+/** State root field of a header: after list header, parent hash, ommers hash and beneficiary. */
+const digestOf = ({ header }: PublishedBlock): Uint8Array => header.slice(3 + 33 + 33 + 21 + 1, 3 + 33 + 33 + 21 + 33);

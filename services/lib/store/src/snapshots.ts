@@ -6,7 +6,17 @@
  * S3. Damage is a finding, not a crash: the caller goes on to the older snapshot.
  */
 import { createHash } from "node:crypto";
-import { FORMAT_VERSION, IoError, bytesOfHex, chunkObject, chunkPrefix, hexOf, keptWith, strayChunks } from "@meridian/core";
+import {
+  FORMAT_VERSION,
+  IoError,
+  bytesOfHex,
+  chunkObject,
+  chunkPrefix,
+  hexOf,
+  isIoError,
+  keptWith,
+  strayChunks,
+} from "@meridian/core";
 import type { CellSlice, Objects, PartitionId, Settings, SnapshotManifest } from "@meridian/core";
 
 /** What is wrong with a snapshot; `object` is the chunk or the settings record. */
@@ -46,7 +56,8 @@ export function openSnapshots({ objects, settings }: SnapshotPorts, partition: P
   const key = `snapshot.${partition}`;
 
   async function chunk(wanted: SnapshotManifest["chunks"][number]): Promise<Uint8Array | SnapshotDamage> {
-    const bytes = await objects.get(wanted.object);
+    const bytes = await objects.get(wanted.object).catch(damageOf);
+    if (bytes !== undefined && !(bytes instanceof Uint8Array)) return { ...bytes, object: wanted.object };
     if (bytes === undefined) return { code: "SNAPSHOT_DAMAGED", object: wanted.object, text: "the object is not there" };
     if (sha256(bytes) === wanted.sha256) return bytes;
     return {
@@ -86,6 +97,12 @@ export function openSnapshots({ objects, settings }: SnapshotPorts, partition: P
     write,
     finish,
   };
+}
+
+/** An object store that checks for itself finds damage first; a failure that passes is none. */
+function damageOf(error: unknown): SnapshotDamage {
+  if (!isIoError(error) || error.retry !== "never") throw error;
+  return { code: "SNAPSHOT_DAMAGED", object: "", text: error.message };
 }
 
 const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");

@@ -12,7 +12,7 @@ import { concatBytes, sameBytes } from "../bytes.ts";
 import type { Engine } from "../engine.ts";
 import type { BlockEntry, Entry, GenesisEntry, LogMessage, LogPosition, OutRecord, SealEntry } from "../entries.ts";
 import { RULES_VERSION } from "../entries.ts";
-import type { RangeMap } from "../ranges.ts";
+import type { RangeIndex, RangeMap } from "../ranges.ts";
 import { indexRanges, ownedBy } from "../ranges.ts";
 import { cellsOwnedBy } from "./cells.ts";
 import type { PartitionState } from "./state.ts";
@@ -175,9 +175,9 @@ function applyEntry(
 
 /** Block 0 has no transactions: it is closed at once, so that its lattice and its cells can be read like any other block's. */
 function begin(state: PartitionState, entry: GenesisEntry, engine: Engine, record: OutRecord, genesis: Uint8Array): void {
-  own(state, entry.map, engine);
+  const owners = own(state, entry.map, engine);
   engine.openBlock({ ...entry.opens, number: 0, prevrandao: new Uint8Array(32) });
-  engine.importCells(cellsOwnedBy(genesis, (address, offset) => state.owners!.ownerOf(address, offset) === state.partition));
+  engine.importCells(cellsOwnedBy(genesis, (address, offset) => owners.ownerOf(address, offset) === state.partition));
   const lattice = engine.closeBlock();
   engine.openBlock(entry.opens);
   state.open = entry.opens;
@@ -206,7 +206,9 @@ function seal(state: PartitionState, entry: SealEntry, engine: Engine): void {
   if (state.seals.length > SEALS_MAX) state.seals.shift();
 }
 
-function own(state: PartitionState, map: RangeMap, engine: Engine): void {
-  state.owners = indexRanges(map);
+function own(state: PartitionState, map: RangeMap, engine: Engine): RangeIndex {
+  const owners = indexRanges(map);
+  state.owners = owners;
   engine.setOwned(ownedBy(map, state.partition));
+  return owners;
 }

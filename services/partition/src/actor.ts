@@ -1,0 +1,365 @@
+/**
+ * One partition: reads its log in order, applies it, publishes what came of it, reports, takes snapshots, answers reads.
+ *
+ * L1. Records are published in the order of the log; a restart goes on right behind what OUT has.
+ * L2. A log that cannot be believed stops the partition for good: it says so in every report and answers reads with it.
+ * L3. Whatever else fails ends the actor; its host starts it again from the last snapshot.
+ */
+import { SUBJECT, decodeBeat } from "@meridian/bus";
+import { IoError, applyMessage, isIoError, refusalOf, txCount } from "@meridian/core";
+import type { Applied, Headers, LogBatch, OutRecord, PartitionId, Report } from "@meridian/core";
+import { openSnapshots } from "@meridian/store";
+import { MemoryWatch } from "./memory.ts";
+import { partitionMetrics } from "./metrics.ts";
+import type { Observed, PartitionMetrics } from "./metrics.ts";
+import type { ActorOptions, ActorPorts } from "./ports.ts";
+import { wait } from "./ports.ts";
+import { Progress } from "./progress.ts";
+import { Publisher } from "./publisher.ts";
+import { Reads } from "./reads.ts";
+import { genesisCells, recover, whyNotFromGenesis } from "./recovery.ts";
+import type { Recovered } from "./recovery.ts";
+import { Reporter } from "./reporter.ts";
+import { Snapshotter } from "./snapshotter.ts";
+
+export interface ActorStatus {
+  partition: PartitionId;
+  n: number;
+  closedBlock: number;
+  /** Block of the snapshot it began from, null if from genesis. */
+  fromBlock: number | null;
+  /** Blocks of the snapshots that are kept, newest first. */
+  snapshots: number[];
+  /** True once it has reached the end that the log had at the start. */
+  isCaughtUp: boolean;
+  /** Why it does not go on. */
+  stopped: string | null;
+}
+
+export interface Actor {
+  status(): ActorStatus;
+  /** Ends all it does; resolves when nothing runs any more. */
+  stop(): Promise<void>;
+  /** Rejects when the actor failed; resolves after `stop`. */
+  readonly done: Promise<void>;
+}
+
+/** Failures that another try cannot mend: the log, OUT or a snapshot has to be looked at by a person. */
+const FINAL_CODES = new Set([
+  "GAP",
+  "CHAIN_BROKEN",
+  "FORMAT_UNKNOWN",
+  "MALFORMED",
+  "RULES_UNKNOWN",
+  "LOG_INVALID",
+  "GENESIS_DAMAGED",
+  "SNAPSHOT_DAMAGED",
+  "OUT_GAP",
+]);
+/** Pause between two looks for the settings of a chain that is not begun yet. */
+const SETTINGS_MS = 200;
+/** OUT has this long to take what a snapshot waits for. */
+const SNAPSHOT_OUT_MS = 60_000;
+
+/** True if the failure is one that a partition stops for. */
+export const isFinal = (error: unknown): boolean => isIoError(error) && FINAL_CODES.has(error.detail.code);
+
+/**
+ * Recovers a partition and runs it.
+ * @param signal ends the wait for a chain that is not begun; afterwards `stop` does
+ * @returns when it has recovered; the log is applied from there on
+ * @throws IoError STOPPING; FORMAT_UNKNOWN of a later version's snapshots; what the bus throws if it cannot be asked
+ */
+export async function startActor(ports: ActorPorts, options: ActorOptions, signal: AbortSignal): Promise<Actor> {
+  const chainId = await waitForChain(ports, options, signal);
+  const { bus, telemetry } = ports;
+  const snapshots = openSnapshots(bus, options.partition);
+  const recovery = { bus, snapshots, openEngine: () => ports.openEngine(chainId), log: telemetry.log };
+  const recovered = await recover(recovery, options.partition, chainId);
+  const tail = (await bus.log.tails()).find(({ partition }) => partition === options.partition);
+  return new RunningActor(ports, options, recovered, tail?.n ?? 1);
+}
+
+/** The chain id, as soon as the chain's first leader has written it. */
+async function waitForChain(
+  { bus, clock, telemetry }: ActorPorts,
+  { partition }: ActorOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  for (let tries = 0; ; tries++) {
+    const settings = await bus.settings.get();
+    if (settings !== undefined) return settings.chainId;
+    if (signal.aborted) throw new IoError({ code: "STOPPING", partition }, "never");
+    if (tries === 0) telemetry.log.info({ partition }, "The chain is not begun yet; waiting for its settings");
+    await wait(clock, SETTINGS_MS, signal);
+  }
+}
+
+class RunningActor implements Actor {
+  readonly done: Promise<void>;
+  readonly #ports: ActorPorts;
+  readonly #options: ActorOptions;
+  readonly #recovered: Recovered;
+  readonly #tailN: number;
+  readonly #fromBlock: number | null;
+  readonly #ended = new AbortController();
+  readonly #metrics: PartitionMetrics;
+  readonly #memoryWatch: MemoryWatch;
+  readonly #progress: Progress;
+  readonly #publisher: Publisher;
+  readonly #snapshotter: Snapshotter;
+  readonly #reads: Reads;
+  readonly #reporter: Reporter;
+  readonly #unsubscribe: (() => void)[];
+  #stopped: string | null = null;
+  #failure: { error: unknown } | null = null;
+  #memory = { bytes: 0, accounts: 0, slots: 0 };
+  #transactions = 0;
+  #busyMs = 0;
+  #logN = 0;
+
+  constructor(ports: ActorPorts, options: ActorOptions, recovered: Recovered, tailN: number) {
+    const { bus, telemetry, clock } = ports;
+    const { partition, limits } = options;
+    const { state, engine, outN } = recovered;
+    this.#ports = ports;
+    this.#options = options;
+    this.#recovered = recovered;
+    this.#tailN = tailN;
+    this.#fromBlock = state.position.n === 0 ? null : state.closedBlock;
+    this.#memory = engine.memory();
+    this.#metrics = partitionMetrics(telemetry, partition, () => this.#observe());
+    this.#memoryWatch = new MemoryWatch(telemetry.log, partition, options.memoryBytesMax);
+    this.#progress = new Progress(clock);
+    const progress = this.#progress;
+    const metrics = this.#metrics;
+    const { publishMs } = metrics;
+    this.#publisher = new Publisher(
+      { out: bus.out, clock, telemetry, progress, publishMs },
+      partition,
+      limits,
+      outN,
+      this.#ended.signal,
+    );
+    const publishedN = () => this.#publisher.publishedN;
+    this.#snapshotter = new Snapshotter(
+      {
+        snapshots: openSnapshots(bus, partition),
+        log: bus.log,
+        telemetry,
+        clock,
+        progress,
+        metrics,
+        pause: ports.pause,
+        publishedN,
+      },
+      { chunkBytes: limits.chunkBytes, outMsMax: SNAPSHOT_OUT_MS, signal: this.#ended.signal },
+      recovered,
+      (error) => this.#fail(error),
+    );
+    const source = { state, engine, stopped: () => this.#stopped };
+    this.#reads = new Reads({ wire: bus.wire, clock, progress, telemetry, metrics }, source, limits, this.#ended.signal);
+    this.#reporter = new Reporter(bus.wire, clock, limits, () => this.#report());
+    this.#unsubscribe = [this.#reads.serve(), bus.wire.subscribe(SUBJECT.beat, ({ payload }) => this.#hear(payload))];
+    this.#reporter.start();
+    this.done = this.#run();
+    void Promise.allSettled([this.done]); // Whoever asks for `done` later still sees its failure.
+  }
+
+  status(): ActorStatus {
+    const { state } = this.#recovered;
+    return {
+      partition: this.#options.partition,
+      n: state.position.n,
+      closedBlock: state.closedBlock,
+      fromBlock: this.#fromBlock,
+      snapshots: this.#snapshotter.keptBlocks,
+      isCaughtUp: state.position.n >= this.#tailN,
+      stopped: this.#stopped,
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#ended.abort();
+    await Promise.allSettled([this.done]);
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#followLog();
+      // Stopped for good: what it had is still published, and it goes on saying why.
+      if (this.#stopped !== null) await aborted(this.#ended.signal);
+      if (this.#failure !== null) throw this.#failure.error;
+    } finally {
+      this.#ended.abort();
+      this.#reporter.stop();
+      for (const unsubscribe of this.#unsubscribe) unsubscribe();
+      await this.#publisher.drained();
+      await this.#snapshotter.idle();
+      await this.#recovered.engine.close();
+    }
+  }
+
+  /** Reads the log until the actor ends or must stop; what passes is tried again. */
+  async #followLog(): Promise<void> {
+    const { clock, telemetry } = this.#ports;
+    const { partition, limits } = this.#options;
+    const { signal } = this.#ended;
+    let pauseMs = limits.retryMsMin;
+    while (!signal.aborted && this.#stopped === null) {
+      const before = this.#recovered.state.position.n;
+      try {
+        await this.#readOn();
+        return;
+      } catch (error) {
+        if (!isIoError(error)) throw error;
+        if (signal.aborted) return;
+        if (isFinal(error)) return this.#stop(whyNotFromGenesis(error, this.#recovered));
+        if (error.retry === "never") throw error;
+        telemetry.log.warn({ ...error.detail, partition }, "The log cannot be read; trying again");
+        pauseMs = this.#recovered.state.position.n > before ? limits.retryMsMin : Math.min(pauseMs * 2, limits.retryMsMax);
+        await wait(clock, pauseMs, signal);
+      }
+    }
+  }
+
+  async #readOn(): Promise<void> {
+    const { partition, limits } = this.#options;
+    const { signal } = this.#ended;
+    const batches = this.#ports.bus.log.read(partition, this.#recovered.state.position, { bytesMax: limits.logBytesMax, signal });
+    for await (const batch of batches) {
+      for (let done = 0; done < batch.length && !signal.aborted;) {
+        done = await this.#applyFrom(batch, done);
+        if (this.#stopped !== null) return;
+      }
+      if (signal.aborted) return;
+    }
+  }
+
+  /** Applies messages for about `applyMsMax`, hands the records over and lets others run. Returns the next message's place. */
+  async #applyFrom(batch: LogBatch[], first: number): Promise<number> {
+    const { clock, pause } = this.#ports;
+    const startedAt = clock.now();
+    const records: OutRecord[] = [];
+    let next = first;
+    let headers: Headers | undefined;
+    for (; next < batch.length && this.#stopped === null; next++) {
+      const item = batch[next];
+      if (item === undefined || (next > first && clock.now() - startedAt >= this.#options.limits.applyMsMax)) break;
+      const ran = await this.#applyOne(item);
+      if (ran === null) continue;
+      records.push(ran.record);
+      headers ??= ran.headers;
+    }
+    this.#measure(records, clock.now() - startedAt);
+    this.#progress.notify();
+    this.#reporter.worked();
+    await this.#publisher.add(records, headers ?? {});
+    await pause();
+    return next;
+  }
+
+  async #applyOne({ message, position, headers }: LogBatch): Promise<{ record: OutRecord; headers: Headers } | null> {
+    const { state, engine } = this.#recovered;
+    const { bus, telemetry } = this.#ports;
+    const refusal = refusalOf(state, message);
+    if (refusal !== null) {
+      this.#stop(new IoError(refusal, "never"));
+      return null;
+    }
+    const [entry] = message.entries;
+    const genesis = entry?.kind === "genesis" ? await genesisCells(bus, entry) : null;
+    const attributes = { partition: state.partition, n: message.n, flush: message.flush };
+    const span = telemetry.span("apply", { kind: "consumer", parent: headers, attributes });
+    let applied: Applied | null;
+    try {
+      applied = applyMessage(state, message, position, engine, genesis);
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
+    span.end();
+    if (applied === null) return null;
+    if (applied.record.block !== null) this.#blockClosed();
+    if (applied.snapshot !== null) this.#snapshotter.begin(applied.snapshot.block, applied.snapshot.lattice);
+    return { record: applied.record, headers: span.headers() };
+  }
+
+  #blockClosed(): void {
+    this.#memory = this.#recovered.engine.memory();
+    this.#memoryWatch.observe(this.#memory.bytes);
+  }
+
+  #measure(records: OutRecord[], ms: number): void {
+    const transactions = records.reduce((sum, record) => sum + txCount(record.transactions), 0);
+    this.#transactions += transactions;
+    this.#busyMs += ms;
+    if (records.length === 0) return;
+    this.#metrics.batchMessages(records.length);
+    this.#metrics.batchTransactions(transactions);
+    this.#metrics.transactions(transactions);
+    this.#metrics.applyMs(ms);
+  }
+
+  #stop(error: unknown): void {
+    const { partition } = this.#options;
+    this.#stopped = error instanceof Error ? error.message : String(error);
+    this.#ports.telemetry.log.error(
+      { partition, n: this.#recovered.state.position.n, error },
+      "The partition stops for good: its log cannot be gone on with",
+    );
+    this.#progress.notify();
+    this.#reporter.worked();
+  }
+
+  /** Something beside the log met a bug: the actor ends as if the log had. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#ended.abort();
+  }
+
+  #hear(payload: Uint8Array): void {
+    const { positions } = decodeBeat(payload);
+    for (const [partition, n] of positions) if (partition === this.#options.partition) this.#logN = n;
+  }
+
+  #observe(): Observed {
+    const { bytes, accounts, slots } = this.#memory;
+    const lag = Math.max(0, this.#logN - this.#recovered.state.position.n);
+    return {
+      lag,
+      memoryBytes: bytes,
+      accounts,
+      slots,
+      waitingReads: this.#reads.running,
+      outBytes: this.#publisher.waitingBytes,
+    };
+  }
+
+  #report(): Report {
+    const { partition, host, memoryBytesMax } = this.#options;
+    const { position, closedBlock } = this.#recovered.state;
+    const { bytes, accounts, slots } = this.#memory;
+    return {
+      partition,
+      host,
+      n: position.n,
+      flush: position.flush,
+      closedBlock: Math.max(0, closedBlock),
+      memoryBytes: bytes,
+      memoryBytesMax,
+      accounts,
+      slots,
+      transactions: this.#transactions,
+      busyMs: this.#busyMs,
+      stopped: this.#stopped,
+    };
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,137 @@
+/**
+ * Publishes records in the order they were made, while the next ones are being made.
+ *
+ * P1. One publish at a time: what is made meanwhile goes together with the next.
+ * P2. A failure that passes is tried again until it does; nothing is dropped and nothing overtakes.
+ * P3. What waits is bounded: `add` holds its caller, and with it the log, until there is room.
+ */
+import { IoError } from "@meridian/core";
+import type { Headers, Out, OutRecord, PartitionId, Telemetry } from "@meridian/core";
+import type { ActorLimits, Clock } from "./ports.ts";
+import { wait } from "./ports.ts";
+import type { Progress } from "./progress.ts";
+
+export interface PublisherPorts {
+  out: Out;
+  clock: Clock;
+  telemetry: Telemetry;
+  progress: Progress;
+  publishMs(value: number): void;
+}
+
+/** Besides the packed bytes of a record. */
+const RECORD_BYTES = 64;
+const LATTICE_BYTES = 2_048;
+
+export class Publisher {
+  readonly #ports: PublisherPorts;
+  readonly #partition: PartitionId;
+  readonly #limits: ActorLimits;
+  readonly #signal: AbortSignal;
+  #waiting: OutRecord[] = [];
+  #waitingBytes = 0;
+  #headers: Headers | undefined;
+  #running: Promise<void> | null = null;
+  #failure: unknown = null;
+  #publishedN: number;
+
+  /** @param publishedN n of the last record in OUT: what is at or before it is not published again */
+  constructor(ports: PublisherPorts, partition: PartitionId, limits: ActorLimits, publishedN: number, signal: AbortSignal) {
+    this.#ports = ports;
+    this.#partition = partition;
+    this.#limits = limits;
+    this.#publishedN = publishedN;
+    this.#signal = signal;
+  }
+
+  /** n of the last record that OUT has for sure. */
+  get publishedN(): number {
+    return this.#publishedN;
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /**
+   * Takes records over; resolves when there is room for more.
+   * @throws what publishing failed with, if it fails for good
+   */
+  async add(records: readonly OutRecord[], headers: Headers): Promise<void> {
+    const wanted = records.filter(({ n }) => n > this.#publishedN);
+    for (const record of wanted) this.#waitingBytes += bytesOf(record);
+    if (wanted.length > 0) {
+      this.#waiting.push(...wanted);
+      this.#headers ??= headers;
+      this.#running ??= this.#run();
+    }
+    while (this.#waitingBytes > this.#limits.outBytesMax && this.#failure === null && !this.#signal.aborted) await this.#running;
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Resolves when nothing waits any more, or publishing has failed or was stopped. */
+  async drained(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0 && !this.#signal.aborted) await this.#publish();
+    } catch (error) {
+      this.#failure = error;
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  async #publish(): Promise<void> {
+    const { clock, telemetry, progress, publishMs } = this.#ports;
+    const records = this.#waiting;
+    const headers = this.#headers;
+    this.#waiting = [];
+    this.#headers = undefined;
+    const last = records.at(-1);
+    if (last === undefined) return;
+    const startedAt = clock.now();
+    const attributes = { partition: this.#partition, records: records.length };
+    const span = telemetry.span("publish", {
+      kind: "producer",
+      attributes,
+      ...(headers === undefined ? {} : { parent: headers }),
+    });
+    try {
+      await this.#publishUntilDone(records, span.headers());
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
+    span.end();
+    for (const record of records) this.#waitingBytes -= bytesOf(record);
+    if (this.#signal.aborted) return;
+    this.#publishedN = last.n;
+    publishMs(clock.now() - startedAt);
+    progress.notify();
+  }
+
+  async #publishUntilDone(records: OutRecord[], headers: Headers): Promise<void> {
+    const { out, clock, telemetry } = this.#ports;
+    for (let pauseMs = this.#limits.retryMsMin; !this.#signal.aborted; pauseMs = Math.min(pauseMs * 2, this.#limits.retryMsMax)) {
+      try {
+        await out.publish(this.#partition, records, headers);
+        return;
+      } catch (error) {
+        if (!(error instanceof IoError) || error.retry === "never") throw error;
+        const facts = { ...error.detail, partition: this.#partition, records: records.length, waitingBytes: this.#waitingBytes };
+        telemetry.log.warn(facts, "OUT does not take the records; the log waits, trying again");
+        await wait(clock, pauseMs, this.#signal);
+      }
+    }
+  }
+}
+
+const bytesOf = ({ transactions, results, block, genesis }: OutRecord): number =>
+  RECORD_BYTES +
+  transactions.length +
+  results.length +
+  (block === null ? 0 : LATTICE_BYTES) +
+  (genesis === null ? 0 : LATTICE_BYTES);

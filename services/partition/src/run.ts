@@ -1,0 +1,47 @@
+/** One partition in this thread: for its worker, for tests, and for the simulator with its own ports and clock. */
+import { setImmediate } from "node:timers/promises";
+import type { Bus, EngineModule, PartitionId, Telemetry } from "@meridian/core";
+import { startActor } from "./actor.ts";
+import type { Actor } from "./actor.ts";
+import { ACTOR_LIMITS, systemClock } from "./ports.ts";
+import type { ActorLimits, Clock } from "./ports.ts";
+
+export interface PartitionPorts {
+  bus: Bus;
+  engines: Pick<EngineModule, "open">;
+  telemetry: Telemetry;
+  /** Default: this machine's. */
+  clock?: Clock;
+  /** Lets other work run; default: one turn of the event loop. */
+  pause?: () => Promise<void>;
+}
+
+export interface PartitionOptions {
+  partition: PartitionId;
+  /** Name of the host process in reports. */
+  host: string;
+  memoryBytesMax: number;
+  limits?: Partial<ActorLimits>;
+  /** Ends the wait for a chain that is not begun yet. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Starts a partition; resolves when it has recovered, after which it follows its log until `stop`.
+ * @throws IoError see `startActor`
+ */
+export function runPartition(ports: PartitionPorts, options: PartitionOptions): Promise<Actor> {
+  const { bus, engines, telemetry, clock = systemClock, pause = () => setImmediate() } = ports;
+  const { partition, host, memoryBytesMax, limits = {}, signal = new AbortController().signal } = options;
+  return startActor(
+    { bus, openEngine: (chainId) => engines.open({ chainId }), telemetry, clock, pause },
+    { partition, host, memoryBytesMax, limits: { ...ACTOR_LIMITS, ...limits } },
+    signal,
+  );
+}
+
+export type { Actor, ActorStatus } from "./actor.ts";
+export { runHost } from "./host.ts";
+export type { Host, HostOptions, HostStatus } from "./host.ts";
+export { ACTOR_LIMITS } from "./ports.ts";
+export type { ActorLimits, Clock } from "./ports.ts";

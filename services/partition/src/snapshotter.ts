@@ -1,0 +1,131 @@
+/**
+ * Takes snapshots beside the log.
+ *
+ * S1. A snapshot is of a closed block: its cells are read by version, so the log goes on meanwhile.
+ * S2. One chunk at a time is read out, and other work of the thread runs in between.
+ * S3. It counts only after OUT has every record up to it: a restart from it never has to make older ones.
+ * S4. It is given up when the block's versions run out, or when the server fails; the next one is another chance.
+ */
+import { cutBySlice, isExportable, isIoError, isNewer, manifestOf, ownedBy, sealedBlock, truncatableN } from "@meridian/core";
+import type { Engine, Log, PartitionState, SnapshotManifest, Telemetry } from "@meridian/core";
+import type { SnapshotStore } from "@meridian/store";
+import type { PartitionMetrics } from "./metrics.ts";
+import type { Clock } from "./ports.ts";
+import type { Progress } from "./progress.ts";
+
+export interface SnapshotterPorts {
+  snapshots: SnapshotStore;
+  log: Log;
+  telemetry: Telemetry;
+  clock: Clock;
+  progress: Progress;
+  metrics: PartitionMetrics;
+  pause(): Promise<void>;
+  /** n of the last record that OUT has. */
+  publishedN(): number;
+}
+
+export interface SnapshotterOptions {
+  chunkBytes: number;
+  /** OUT has to reach the snapshot within this time. */
+  outMsMax: number;
+  signal: AbortSignal;
+}
+
+/** Why a snapshot was given up. */
+type GivenUp = "versions" | "out" | "stopping";
+
+export class Snapshotter {
+  readonly #ports: SnapshotterPorts;
+  readonly #options: SnapshotterOptions;
+  readonly #state: PartitionState;
+  readonly #engine: Engine;
+  readonly #fail: (error: unknown) => void;
+  #kept: SnapshotManifest[];
+  #running: Promise<void> | null = null;
+
+  constructor(
+    ports: SnapshotterPorts,
+    options: SnapshotterOptions,
+    { state, engine, kept }: { state: PartitionState; engine: Engine; kept: SnapshotManifest[] },
+    fail: (error: unknown) => void,
+  ) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#state = state;
+    this.#engine = engine;
+    this.#kept = kept;
+    this.#fail = fail;
+  }
+
+  /** Blocks of the snapshots that are kept, newest first. */
+  get keptBlocks(): number[] {
+    return this.#kept.map(({ block }) => block);
+  }
+
+  /** To be called right after the message that closed `block` is applied; returns at once. */
+  begin(block: number, lattice: Uint8Array): void {
+    const facts = { partition: this.#state.partition, block };
+    const { log } = this.#ports.telemetry;
+    if (!isNewer(block, this.#kept)) return; // The log is being replayed.
+    if (this.#running !== null) return log.warn(facts, "The snapshot before this one is not done; this one is left out");
+    this.#running = this.#take(manifestOf(this.#state, lattice))
+      .catch(this.#fail)
+      .finally(() => (this.#running = null));
+  }
+
+  /** Resolves when none is being taken. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #take(manifest: SnapshotManifest): Promise<void> {
+    const { telemetry, clock, metrics } = this.#ports;
+    const startedAt = clock.now();
+    const facts = { partition: manifest.partition, block: manifest.block, n: manifest.position.n };
+    const span = telemetry.span("snapshot", { kind: "internal", attributes: facts });
+    try {
+      const givenUp = (await this.#export(manifest)) ?? (await this.#finish(manifest));
+      const bytes = manifest.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
+      const ms = Math.round(clock.now() - startedAt);
+      span.set({ bytes, chunks: manifest.chunks.length });
+      span.end();
+      if (givenUp !== null)
+        return telemetry.log.warn({ ...facts, ms, bytes, why: givenUp }, "Snapshot given up; the next one is due later");
+      metrics.snapshotMs(ms);
+      metrics.snapshotBytes(bytes);
+      telemetry.log.info({ ...facts, ms, bytes, chunks: manifest.chunks.length }, "Snapshot taken");
+    } catch (error) {
+      span.end(error);
+      if (!isIoError(error)) throw error;
+      telemetry.log.warn({ ...facts, ...error.detail }, "Snapshot given up; the next one is due later");
+    }
+  }
+
+  async #export(manifest: SnapshotManifest): Promise<GivenUp | null> {
+    const { ranges, pinsIn } = ownedBy(manifest.map, manifest.partition);
+    const spans = [...ranges, ...pinsIn.map((pin) => ({ first: pin, last: pin }))];
+    for (const { first, last } of spans) {
+      for (let next: Uint8Array | null = first; next !== null;) {
+        if (this.#options.signal.aborted) return "stopping";
+        if (!isExportable(manifest.block, sealedBlock(this.#state))) return "versions";
+        const chunk = this.#engine.exportCells(manifest.block, next, last, this.#options.chunkBytes);
+        for (const slice of cutBySlice(chunk.cells)) await this.#ports.snapshots.write(manifest, slice);
+        await this.#ports.pause();
+        next = chunk.next;
+      }
+    }
+    return null;
+  }
+
+  async #finish(manifest: SnapshotManifest): Promise<GivenUp | null> {
+    const { progress, snapshots, log, publishedN } = this.#ports;
+    const { outMsMax, signal } = this.#options;
+    const isOut = await progress.reach(() => publishedN() >= manifest.position.n, outMsMax, signal);
+    if (!isOut) return signal.aborted ? "stopping" : "out";
+    this.#kept = await snapshots.finish(manifest, this.#kept);
+    const n = truncatableN(this.#kept);
+    if (n !== null) await log.truncate(manifest.partition, n);
+    return null;
+  }
+}

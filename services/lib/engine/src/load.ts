@@ -6,6 +6,7 @@ import { PackedEngine } from "./engine.ts";
 import { PackedModule } from "./module.ts";
 import { hasNative, loadNative } from "./native.ts";
 import { sourcesHash } from "./sources.ts";
+import { wasmModule } from "./wasm.ts";
 
 /** `auto` takes the native build if it is there and belongs to the sources, else WebAssembly. */
 export type EngineChoice = "native" | "wasm" | "auto";
@@ -20,7 +21,7 @@ export function loadEngine(choice: EngineChoice = "auto"): EngineModule {
   if (choice === "native" && native !== null) throw native;
   // Falling back costs half of the speed: whoever built an addon wants to know that it is not used.
   if (native?.detail.code === "ENGINE_NATIVE_STALE") process.emitWarning(`${native.message}; using WebAssembly`);
-  throw new IoError({ code: "ENGINE_WASM_MISSING", text: "not built yet" }, "never");
+  return wasmModule();
 }
 
 function nativeModule(): PackedModule | IoError {

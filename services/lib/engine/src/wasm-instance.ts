@@ -1,0 +1,139 @@
+/** One instance of the WebAssembly build on a memory that other instances may share. Used on the engine's thread and beside it. */
+import { BugError } from "@meridian/core";
+import type { Operation } from "./boundary.ts";
+import { NOTHING } from "./boundary.ts";
+
+/** 16 MiB, as linked; 4 GiB, the most that 32-bit addresses reach. */
+const PAGES = { initial: 256, maximum: 65_536 };
+/** Bytes of the answer's place: pointer and length. */
+const ANSWER_BYTES = 8;
+const SCRATCH_BYTES_MIN = 65_536;
+
+interface Exports {
+  start(): void;
+  allocate(length: number): number;
+  free(bytes: number, length: number): void;
+  free_answer(bytes: number, length: number): void;
+  panic_text(answer: number): void;
+  perform(
+    operation: number,
+    handle: number,
+    number: number,
+    a: number,
+    aLength: number,
+    b: number,
+    bLength: number,
+    c: number,
+    cLength: number,
+    answer: number,
+  ): void;
+  __stack_pointer: WebAssembly.Global;
+  __tls_size: WebAssembly.Global;
+  __wasm_init_tls(storage: number): void;
+}
+
+/** What a second thread needs before it may run code on the same memory. */
+export interface ThreadPlace {
+  stackTop: number;
+  storage: number;
+  scratch: number;
+  scratchBytes: number;
+}
+
+export const newMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ ...PAGES, shared: true });
+
+export class WasmInstance {
+  readonly #exports: Exports;
+  readonly #memory: WebAssembly.Memory;
+  /** Inputs are copied here; grows with the largest of them. */
+  #scratch: number;
+  #scratchBytes: number;
+  #broken: BugError | null = null;
+
+  /** @param place  for every instance on a memory but its first */
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, place?: ThreadPlace) {
+    const instance = new WebAssembly.Instance(module, { env: { memory } });
+    this.#exports = instance.exports as unknown as Exports;
+    this.#memory = memory;
+    if (place === undefined) {
+      this.#exports.start();
+      this.#scratchBytes = SCRATCH_BYTES_MIN;
+      this.#scratch = this.#allocate(SCRATCH_BYTES_MIN);
+    } else {
+      // Before these two lines no function with a stack frame may run: it would write into the first instance's stack.
+      this.#exports.__stack_pointer.value = place.stackTop;
+      this.#exports.__wasm_init_tls(place.storage);
+      this.#scratchBytes = place.scratchBytes;
+      this.#scratch = place.scratch;
+    }
+  }
+
+  /** Addresses are unsigned; WebAssembly hands them out as signed numbers. */
+  #allocate(length: number): number {
+    return this.#exports.allocate(length) >>> 0;
+  }
+
+  /** Makes a place for another thread. It is never freed: the memory goes as a whole. */
+  newThreadPlace(stackBytes: number): ThreadPlace {
+    const stack = this.#allocate(stackBytes);
+    return {
+      stackTop: stack + stackBytes,
+      storage: this.#allocate(Math.max(16, Number(this.#exports.__tls_size.value))),
+      scratch: this.#allocate(SCRATCH_BYTES_MIN),
+      scratchBytes: SCRATCH_BYTES_MIN,
+    };
+  }
+
+  perform(operation: Operation, handle: number, number: number, a = NOTHING, b = NOTHING, c = NOTHING): Uint8Array {
+    if (this.#broken !== null) throw this.#broken;
+    try {
+      this.#reserve(ANSWER_BYTES + a.length + b.length + c.length);
+      const at = this.#scratch + ANSWER_BYTES;
+      const memory = new Uint8Array(this.#memory.buffer);
+      memory.set(a, at);
+      memory.set(b, at + a.length);
+      memory.set(c, at + a.length + b.length);
+      const [bAt, cAt] = [at + a.length, at + a.length + b.length];
+      this.#exports.perform(operation, handle, number, at, a.length, bAt, b.length, cAt, c.length, this.#scratch);
+      return this.#takeAnswer();
+    } catch (error) {
+      this.break(error);
+      throw this.#broken;
+    }
+  }
+
+  /** After a trap locks may be held for ever: nothing on this memory is used again. */
+  break(cause: unknown): void {
+    if (this.#broken !== null) return;
+    this.#broken = new BugError(`bug: engine: ${this.#panicText() || String(cause)}`);
+    this.#broken.cause = cause;
+  }
+
+  get broken(): BugError | null {
+    return this.#broken;
+  }
+
+  #panicText(): string {
+    try {
+      this.#exports.panic_text(this.#scratch);
+      return new TextDecoder().decode(this.#takeAnswer());
+    } catch {
+      return ""; // The first error is the one to report, not that its text cannot be had.
+    }
+  }
+
+  #takeAnswer(): Uint8Array {
+    const view = new DataView(this.#memory.buffer, this.#scratch, ANSWER_BYTES);
+    const [at, length] = [view.getUint32(0, true), view.getUint32(4, true)];
+    const answer = new Uint8Array(this.#memory.buffer, at, length).slice();
+    this.#exports.free_answer(at, length);
+    return answer;
+  }
+
+  #reserve(bytes: number): void {
+    if (bytes <= this.#scratchBytes) return;
+    this.#exports.free(this.#scratch, this.#scratchBytes);
+    this.#scratchBytes = 2 ** Math.ceil(Math.log2(bytes));
+    this.#scratch = this.#allocate(this.#scratchBytes);
+  }
+}

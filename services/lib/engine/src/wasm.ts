@@ -1,0 +1,122 @@
+/** The WebAssembly build: committed, so that a clone needs no Rust. */
+import { BugError } from "@meridian/core";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import secp256k1 from "secp256k1";
+import type { Boundary, Operation } from "./boundary.ts";
+import { NOTHING, OP } from "./boundary.ts";
+import { PackedEngine } from "./engine.ts";
+import { PackedModule } from "./module.ts";
+import { WasmInstance, newMemory } from "./wasm-instance.ts";
+import type { WorkerAnswer, WorkerStart, WorkerTask } from "./wasm-worker.ts";
+
+export const WASM_PATH = fileURLToPath(new URL("../wasm/engine.wasm", import.meta.url));
+export const WASM_FACTS_PATH = fileURLToPath(new URL("../wasm/engine.json", import.meta.url));
+
+/** What stands beside the committed module. */
+export interface WasmFacts {
+  /** Hash of the sources that it was built from (sources.ts). */
+  sources: string;
+  /** SHA-256 of the module itself. */
+  wasm: string;
+  bytes: number;
+}
+
+/** A call's stack. The EVM keeps its frames on the heap; the deepest native stacks are those of pairings. */
+const STACK_BYTES = 4 * 1024 * 1024;
+/** One record of a decode's first half: hash, signature, parity. */
+const UNRECOVERED_BYTES = 97;
+const KEY_BYTES = 64;
+
+let compiled: WebAssembly.Module | null = null;
+
+export function wasmModule(): PackedModule {
+  compiled ??= new WebAssembly.Module(readFileSync(WASM_PATH));
+  const module = compiled;
+  const stateless = new WasmBoundary(module);
+  return new PackedModule({
+    name: "wasm",
+    stateless,
+    decode: (raw, limits) => {
+      const keys = recoverAll(stateless.perform(OP.decodeBegin, 0, 0, raw, limits));
+      return stateless.perform(OP.decodeFinish, 0, 0, raw, limits, keys);
+    },
+    // A memory of its own for each engine: each has all 4 GiB, and closing one frees all that it held.
+    open: ({ chainId }) => new PackedEngine(new WasmBoundary(module), chainId, true),
+  });
+}
+
+/** Public keys (64 bytes each, zero where none recovers) for the records of a decode's first half. */
+function recoverAll(unrecovered: Uint8Array): Uint8Array {
+  const count = unrecovered.length / UNRECOVERED_BYTES;
+  const keys = new Uint8Array(count * KEY_BYTES);
+  const key = new Uint8Array(KEY_BYTES + 1);
+  for (let number = 0; number < count; number++) {
+    const at = number * UNRECOVERED_BYTES;
+    const hash = unrecovered.subarray(at, at + 32);
+    const signature = unrecovered.subarray(at + 32, at + 96);
+    try {
+      secp256k1.ecdsaRecover(signature, unrecovered[at + 96]!, hash, false, key);
+      keys.set(key.subarray(1), number * KEY_BYTES);
+    } catch {
+      // The library throws where no key recovers; zeros say so to the second half.
+    }
+  }
+  return keys;
+}
+
+class WasmBoundary implements Boundary {
+  readonly #module: WebAssembly.Module;
+  readonly #memory = newMemory();
+  readonly #instance: WasmInstance;
+  readonly #waiting = new Map<number, { resolve: (answer: Uint8Array) => void; reject: (error: Error) => void }>();
+  #worker: Worker | null = null;
+  #tasks = 0;
+
+  constructor(module: WebAssembly.Module) {
+    this.#module = module;
+    this.#instance = new WasmInstance(module, this.#memory);
+  }
+
+  perform(operation: Operation, handle: number, number: number, a = NOTHING, b = NOTHING, c = NOTHING): Uint8Array {
+    return this.#instance.perform(operation, handle, number, a, b, c);
+  }
+
+  performBeside(operation: Operation, handle: number, input: Uint8Array): Promise<Uint8Array> {
+    if (this.#instance.broken !== null) return Promise.reject(this.#instance.broken);
+    const worker = (this.#worker ??= this.#startWorker());
+    const task: WorkerTask = { id: ++this.#tasks, operation, handle, input };
+    worker.ref(); // A process may end while calls are idle, not while one runs.
+    worker.postMessage(task);
+    return new Promise((resolve, reject) => this.#waiting.set(task.id, { resolve, reject }));
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #startWorker(): Worker {
+    const place = this.#instance.newThreadPlace(STACK_BYTES);
+    const start: WorkerStart = { module: this.#module, memory: this.#memory, place };
+    const worker = new Worker(new URL("./wasm-worker.ts", import.meta.url), { workerData: start });
+    worker.on("message", (answer: WorkerAnswer) => this.#take(answer));
+    worker.on("error", (error) => this.#fail(error));
+    worker.unref();
+    return worker;
+  }
+
+  #take(answer: WorkerAnswer): void {
+    if ("bug" in answer) return this.#fail(new BugError(answer.bug));
+    this.#waiting.get(answer.id)?.resolve(answer.answer);
+    this.#waiting.delete(answer.id);
+    if (this.#waiting.size === 0) this.#worker?.unref();
+  }
+
+  #fail(error: Error): void {
+    this.#instance.break(error);
+    for (const { reject } of this.#waiting.values()) reject(this.#instance.broken ?? error);
+    this.#waiting.clear();
+    this.#worker?.unref();
+  }
+}

@@ -13,6 +13,9 @@ import type { MemoryConnectOptions, MemoryServer, StreamName } from "./memory-se
 
 const unreachable = (what: string): IoError => new IoError({ code: "UNREACHABLE", what }, "later");
 
+const copyOf = (bytes: Uint8Array | undefined): Uint8Array | undefined =>
+  bytes === undefined ? undefined : new Uint8Array(bytes);
+
 /** A bus on a server in memory; `disconnect` cuts it off as a lost network does. */
 export class MemoryBus implements Bus {
   readonly log: Log;
@@ -151,12 +154,12 @@ export class MemoryBus implements Bus {
   #keyValues(): KeyValues {
     const { settings } = this.#server;
     return {
-      get: (key) => this.#ask(key, () => settings.get(key)),
-      put: (key, value) => this.#ask(key, () => void settings.set(key, value.slice())),
+      get: (key) => this.#ask(key, () => copyOf(settings.get(key))),
+      put: (key, value) => this.#ask(key, () => void settings.set(key, new Uint8Array(value))),
       create: (key, value) =>
         this.#ask(key, () => {
           if (settings.has(key)) return false;
-          settings.set(key, value.slice());
+          settings.set(key, new Uint8Array(value));
           return true;
         }),
     };
@@ -165,8 +168,8 @@ export class MemoryBus implements Bus {
   #objectStore(): Objects {
     const { objects } = this.#server;
     return {
-      put: (name, bytes) => this.#ask(name, () => void objects.set(name, bytes.slice())),
-      get: (name) => this.#ask(name, () => objects.get(name)?.slice()),
+      put: (name, bytes) => this.#ask(name, () => void objects.set(name, new Uint8Array(bytes))),
+      get: (name) => this.#ask(name, () => copyOf(objects.get(name))),
       delete: (name) => this.#ask(name, () => void objects.delete(name)),
       list: (prefix) => this.#ask(prefix, () => [...objects.keys()].filter((name) => name.startsWith(prefix)).sort()),
     };

@@ -36,7 +36,7 @@ export class MemoryWire {
   publish(subject: string, payload: Uint8Array, headers: Headers, respond: (payload: Uint8Array) => void): number {
     const receivers = this.#receivers(subject);
     const { copies, delayMs } = this.fate(subject);
-    const copy = payload.slice(); // A sender may use its buffer again, as it may with a real connection.
+    const copy = new Uint8Array(payload); // A sender may use its buffer again, as it may with a real connection.
     const deliver = () => {
       for (const receiver of receivers) {
         if (this.#subscriptions.has(receiver) && receiver.isReachable())
@@ -60,7 +60,7 @@ export class MemoryWire {
       };
       const respond = (reply: Uint8Array) => {
         const { copies, delayMs } = this.fate(`reply:${subject}`);
-        const copy = reply.slice();
+        const copy = new Uint8Array(reply);
         if (copies === 0) return;
         if (delayMs > 0) this.#clock.after(delayMs, () => receive(copy));
         else queueMicrotask(() => receive(copy));

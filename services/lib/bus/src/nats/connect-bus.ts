@@ -1,0 +1,135 @@
+import { IoError, noTelemetry } from "@meridian/core";
+import type { Bus, Durability, Log, Logger, Objects, Out, Settings, Wire } from "@meridian/core";
+import { connect } from "@nats-io/transport-node";
+import { systemClock, wait } from "../clock.ts";
+import { APPEND_MS_MAX, CONNECT_MS_MAX, MESSAGE_BYTES_MAX, PUBLISH_MS_MAX, RETRY_MS_MAX } from "../limits.ts";
+import { StreamLog } from "../log.ts";
+import { LOG_SUBJECTS, OUT_SUBJECTS, STREAM } from "../names.ts";
+import { StreamOut } from "../out.ts";
+import { KeyedSettings } from "../settings.ts";
+import { openKeyValues, openObjects } from "./buckets.ts";
+import { Connection } from "./connection.ts";
+import { checkDurability } from "./durability.ts";
+import { ensureStreams } from "./ensure-streams.ts";
+import { NatsStream } from "./nats-stream.ts";
+import { NatsWire } from "./nats-wire.ts";
+
+const RECONNECT_WAIT_MS = 50;
+const RECONNECT_JITTER_MS = 50;
+/** A server that does not answer two pings counts as gone. */
+const PING_MS = 2_000;
+const PINGS_MAX = 2;
+
+export interface ConnectOptions {
+  /** nats://host:port, or several, comma-separated. */
+  url: string;
+  /** Who this is, for the server's own lists. */
+  name: string;
+  durability: Durability;
+  /** HTTP monitors of all servers, comma-separated; default: port 8222 of each. Asked only if durability is `power`. */
+  monitorUrl?: string;
+  /** How long the first connection is tried. */
+  connectMsMax?: number;
+  appendMsMax?: number;
+  publishMsMax?: number;
+  /** Bytes that LOG and OUT may hold; default: as much as the server has. */
+  logBytesMax?: number;
+  outBytesMax?: number;
+  /** Servers that keep each stream; used when it is made. */
+  replicas?: number;
+  log?: Logger;
+  /** Ends a connection attempt that still waits. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Connects to a server, makes the streams and buckets that are not there, and checks that it is as durable as configured.
+ * Reconnects for ever; every operation has its own time limit.
+ * @throws IoError UNREACHABLE | DURABILITY | DURABILITY_UNKNOWN | STREAM_WRONG | SERVER_LIMIT
+ */
+export async function connectBus(options: ConnectOptions): Promise<Bus> {
+  const log = options.log ?? noTelemetry().log;
+  const { durability, monitorUrl, logBytesMax = -1, outBytesMax = -1, replicas = 1 } = options;
+  const nc = await dial(options);
+  let peers: string[] = [];
+  const connection = new Connection(nc, log, () => recheck(() => checkDurability(nc, durability, monitorUrl, peers), log, nc));
+  try {
+    const maxPayload = nc.info?.max_payload ?? 0;
+    if (maxPayload < MESSAGE_BYTES_MAX) {
+      throw new IoError({ code: "SERVER_LIMIT", limit: "max_payload", got: maxPayload, want: MESSAGE_BYTES_MAX }, "never");
+    }
+    peers = await ensureStreams(connection, { logBytesMax, outBytesMax, replicas });
+    await checkDurability(nc, durability, monitorUrl, peers);
+    const [keyValues, objects] = await Promise.all([openKeyValues(connection, replicas), openObjects(connection, replicas)]);
+    return new NatsBus(connection, options, log, new KeyedSettings(keyValues), objects);
+  } catch (error) {
+    await nc.close();
+    throw error;
+  }
+}
+
+class NatsBus implements Bus {
+  readonly log: Log;
+  readonly out: Out;
+  readonly settings: Settings;
+  readonly objects: Objects;
+  readonly wire: Wire;
+  readonly closed: Promise<void>;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection, options: ConnectOptions, log: Logger, settings: Settings, objects: Objects) {
+    const { appendMsMax = APPEND_MS_MAX, publishMsMax = PUBLISH_MS_MAX } = options;
+    this.#connection = connection;
+    this.log = new StreamLog(new NatsStream(connection, STREAM.log, LOG_SUBJECTS, log), systemClock, { appendMsMax });
+    this.out = new StreamOut(new NatsStream(connection, STREAM.out, OUT_SUBJECTS, log), systemClock, { publishMsMax });
+    this.settings = settings;
+    this.objects = objects;
+    this.wire = new NatsWire(connection, log);
+    this.closed = connection.closed;
+  }
+
+  async close(): Promise<void> {
+    // What was published just now still goes out; a connection that is down has nothing to send.
+    if (this.#connection.isUp) await Promise.race([this.#connection.nc.flush(), wait(systemClock, RETRY_MS_MAX)]);
+    await this.#connection.nc.close();
+  }
+}
+
+/** The first connection: tried again until `connectMsMax`, because services start in any order. */
+async function dial(options: ConnectOptions) {
+  const { url, name, connectMsMax = CONNECT_MS_MAX, signal } = options;
+  const endsAt = systemClock.now() + connectMsMax;
+  for (;;) {
+    try {
+      return await connect({
+        servers: url.split(",").map((server) => server.trim()),
+        name,
+        timeout: Math.max(1, Math.min(connectMsMax, endsAt - systemClock.now())),
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: RECONNECT_WAIT_MS,
+        reconnectJitter: RECONNECT_JITTER_MS,
+        pingInterval: PING_MS,
+        maxPingOut: PINGS_MAX,
+        noAsyncTraces: true,
+      });
+    } catch (error) {
+      const isOver = systemClock.now() + RETRY_MS_MAX >= endsAt || signal?.aborted === true;
+      if (isOver) throw new IoError({ code: "UNREACHABLE", url, waitedMs: connectMsMax }, "later", error);
+      await wait(systemClock, RETRY_MS_MAX, signal);
+    }
+  }
+}
+
+/** After a reconnect: a server that cannot be asked yet is asked again, a lazier one is refused for good. */
+async function recheck(check: () => Promise<void>, log: Logger, nc: { isClosed(): boolean }): Promise<void> {
+  while (!nc.isClosed()) {
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (!(error instanceof IoError) || error.retry === "never") throw error;
+      log.warn({ ...error.detail }, "durability after a reconnect not known yet");
+      await wait(systemClock, RETRY_MS_MAX);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Is the server as durable as configured? A client connection does not tell; only the server's HTTP monitor does, in `/varz`:
+ * `jetstream.config.sync_always` (its `sync_interval` shows 2 minutes even then).
+ */
+import { IoError } from "@meridian/core";
+import type { Durability } from "@meridian/core";
+import type { NatsConnection } from "@nats-io/nats-core";
+
+const MONITOR_MS_MAX = 3_000;
+const MONITOR_PORT = 8222;
+
+interface Varz {
+  server_id?: string;
+  server_name?: string;
+  jetstream?: { config?: { sync_always?: boolean } };
+}
+
+/** One monitor's answer, or why there is none. */
+type MonitorAnswer = { monitor: string; varz: Varz } | { monitor: string; failed: string };
+
+/**
+ * @param monitorUrl comma-separated; without it port 8222 of every server that the connection knows
+ * @param peers names of the servers that keep LOG: all must have answered
+ * @throws IoError DURABILITY if a server syncs later than configured; DURABILITY_UNKNOWN if that cannot be learnt
+ */
+export async function checkDurability(
+  nc: NatsConnection,
+  durability: Durability,
+  monitorUrl: string | undefined,
+  peers: readonly string[],
+): Promise<void> {
+  if (durability === "process") return;
+  const monitors = monitorUrl === undefined ? defaultMonitors(nc) : monitorUrl.split(",").map((url) => url.trim());
+  const answers = await Promise.all(monitors.map(askMonitor));
+  const help = "name every server's HTTP monitor in MERIDIAN_NATS_MONITOR_URL, comma-separated, as http://host:8222";
+  const wanted = new Set([nc.info?.server_name ?? "", ...peers]);
+  for (const answer of answers) {
+    if ("failed" in answer) continue;
+    wanted.delete(answer.varz.server_name ?? "");
+    if (answer.varz.jetstream?.config?.sync_always === true) continue;
+    const server = `${answer.varz.server_name ?? "unnamed"} without sync_interval: always`;
+    throw new IoError({ code: "DURABILITY", configured: durability, server, monitor: answer.monitor }, "never");
+  }
+  if (wanted.size === 0) return;
+  const failed = answers.flatMap((answer) => ("failed" in answer ? [`${answer.monitor} (${answer.failed})`] : []));
+  const facts = { configured: durability, servers: [...wanted].join(" "), monitors: failed.join(" ") || "none of these", help };
+  throw new IoError({ code: "DURABILITY_UNKNOWN", ...facts }, "later");
+}
+
+async function askMonitor(monitor: string): Promise<MonitorAnswer> {
+  try {
+    const response = await fetch(new URL("/varz", monitor), { signal: AbortSignal.timeout(MONITOR_MS_MAX) });
+    if (!response.ok) return { monitor, failed: `status ${response.status}` };
+    return { monitor, varz: (await response.json()) as Varz };
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+    return { monitor, failed: cause };
+  }
+}
+
+function defaultMonitors(nc: NatsConnection): string[] {
+  const servers = [nc.getServer(), ...(nc.info?.connect_urls ?? [])];
+  const hosts = servers.map((server) => new URL(server.includes("://") ? server : `nats://${server}`).hostname);
+  return [...new Set(hosts)].map((host) => `http://${host}:${MONITOR_PORT}`);
+}

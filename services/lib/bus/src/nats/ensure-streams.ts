@@ -1,0 +1,103 @@
+/** LOG and OUT as they must be: made if absent, refused if somebody made them otherwise. */
+import { IoError } from "@meridian/core";
+import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import { MESSAGE_BYTES_MAX } from "../limits.ts";
+import { LOG_SUBJECTS, OUT_SUBJECTS, STREAM } from "../names.ts";
+import type { Connection } from "./connection.ts";
+import { SERVER_ERROR, createStream, isRefusal, streamInfo, updateStream } from "./jetstream-api.ts";
+
+export interface StreamLimits {
+  /** Bytes a stream may hold; -1 for as much as the server has. */
+  logBytesMax: number;
+  outBytesMax: number;
+  /** Servers that keep each stream, bucket and object. */
+  replicas: number;
+}
+
+/** What both streams have in common. Nothing goes by age or count: only snapshots let messages go. */
+const COMMON: Partial<StreamConfig> = {
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  discard: DiscardPolicy.New, // A full stream refuses; it never drops its oldest messages.
+  max_msgs: -1,
+  max_msgs_per_subject: -1,
+  max_age: 0,
+  allow_direct: true,
+  allow_atomic: true,
+  deny_delete: false,
+  deny_purge: false,
+};
+
+/** Of an existing stream these must be as we would have made them. */
+const CHECKED = [
+  "retention",
+  "storage",
+  "discard",
+  "max_msgs",
+  "max_msgs_per_subject",
+  "max_age",
+  "allow_direct",
+  "allow_atomic",
+  "deny_purge",
+] as const satisfies (keyof StreamConfig)[];
+
+/** @returns names of the servers that keep LOG; empty on a single server */
+export async function ensureStreams(connection: Connection, limits: StreamLimits): Promise<string[]> {
+  const log = await ensureStream(connection, STREAM.log, LOG_SUBJECTS, limits.logBytesMax, limits.replicas);
+  await ensureStream(connection, STREAM.out, OUT_SUBJECTS, limits.outBytesMax, limits.replicas);
+  const { leader, replicas } = log.cluster ?? {};
+  return [...(leader === undefined ? [] : [leader]), ...(replicas ?? []).map(({ name }) => name)];
+}
+
+async function ensureStream(
+  connection: Connection,
+  name: string,
+  subjects: string,
+  bytesMax: number,
+  replicas: number,
+): Promise<StreamInfo> {
+  const config = { ...COMMON, name, subjects: [subjects], max_bytes: bytesMax, num_replicas: replicas };
+  const existing = await infoOrUndefined(connection, name);
+  const info = existing ?? (await createOrInfo(connection, config));
+  checkConfig(name, subjects, info.config);
+  if (info.config.max_bytes === bytesMax) return info;
+  return updateStream(connection, { ...info.config, max_bytes: bytesMax });
+}
+
+async function infoOrUndefined(connection: Connection, name: string): Promise<StreamInfo | undefined> {
+  try {
+    return await streamInfo(connection, name);
+  } catch (error) {
+    if (isRefusal(error, SERVER_ERROR.streamNotFound)) return undefined;
+    throw error;
+  }
+}
+
+async function createOrInfo(connection: Connection, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> {
+  try {
+    return await createStream(connection, config);
+  } catch (error) {
+    // Another process made it between our look and our creation, with other limits.
+    if (isRefusal(error, SERVER_ERROR.streamNameInUse)) return streamInfo(connection, config.name);
+    throw error;
+  }
+}
+
+/** @throws IoError STREAM_WRONG naming the field */
+function checkConfig(stream: string, subjects: string, got: StreamConfig): void {
+  const refuse = (field: string, value: unknown, want: unknown) =>
+    new IoError({ code: "STREAM_WRONG", stream, field, got: JSON.stringify(value ?? null), want: JSON.stringify(want) }, "never");
+  if (got.subjects.length !== 1 || got.subjects[0] !== subjects) throw refuse("subjects", got.subjects, [subjects]);
+  for (const field of CHECKED) {
+    const value = got[field] ?? false;
+    const want = COMMON[field];
+    if (value !== want) throw refuse(field, got[field], want);
+  }
+  // `async` acknowledges before the disk has it, and silently switches sync_interval: always off.
+  if (got.persist_mode !== undefined && (got.persist_mode as string) !== "" && (got.persist_mode as string) !== "default") {
+    throw refuse("persist_mode", got.persist_mode, "default");
+  }
+  if (got.max_msg_size > 0 && got.max_msg_size < MESSAGE_BYTES_MAX)
+    throw refuse("max_msg_size", got.max_msg_size, MESSAGE_BYTES_MAX);
+}

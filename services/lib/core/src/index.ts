@@ -144,5 +144,7 @@ export type {
 } from "./blocks/assemble.ts";
 export { LOG_COLUMNS, bloomMayMatch, logCandidates, logColumns, logMatches, logOffset, prepareFilter } from "./blocks/logs.ts";
 export type { LogColumns, PreparedFilter } from "./blocks/logs.ts";
+export { merge } from "./blocks/merge.ts";
+export type { Merged, MergeSource, PositionTwice } from "./blocks/merge.ts";
 export { MARK_BYTES } from "./blocks/record.ts";
 export type { Sha256 } from "./blocks/record.ts";

@@ -30,7 +30,7 @@ function listFolders(parent: string): string[] {
     .map((entry) => (parent === "." ? entry.name : `${parent}/${entry.name}`));
 }
 
-/** Folders that ARCHITECTURE's map must name: packages, and those at the top that hold files, apart from the parents of packages. */
+/** Folders that ARCHITECTURE's map must name: packages, and those at the top that hold files, but no parents of packages. */
 export function listMapped(files: string[]): string[] {
   const tops = files.filter((file) => file.includes("/")).map((file) => file.slice(0, file.indexOf("/")));
   const parents = ["services", "operators"];

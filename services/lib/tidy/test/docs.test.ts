@@ -85,6 +85,7 @@ describe("nothing of one machine or network", () => {
       "eips.ethereum.org",
       "ethereum.org",
       "ethereum.github.io",
+      "docs.soliditylang.org",
       "www.apache.org",
       "opentelemetry.io",
       "www.w3.org",

@@ -204,7 +204,7 @@ class LocalCluster implements Cluster {
         if (answer.result !== undefined && isEnough(answer.result)) return;
         last = JSON.stringify(answer);
       } catch (error) {
-        last = error instanceof Error ? String(error.cause ?? error.message) : String(error); // Not listening yet.
+        last = error instanceof Error ? error.message : String(error); // Not listening yet.
       }
       await delay(POLL_MS);
     }

@@ -45,7 +45,10 @@ export async function takeFolder(path: string, facts: ChainFacts, rpcUrl: string
   for (const name of Object.keys(facts) as (keyof ChainFacts)[]) {
     if (known === undefined || known[name] === facts[name]) continue;
     await rm(lockFileOf(path), { force: true });
-    const text = `the data folder ${path} was made with ${OPTION[name]} ${known[name]}, asked for is ${OPTION[name]} ${facts[name]}; use another --data, or --reset to delete what is in it`;
+    const made = `${OPTION[name]} ${known[name]}`;
+    const asked = `${OPTION[name]} ${facts[name]}`;
+    const way = "use another --data, or --reset to delete what is in it";
+    const text = `the data folder ${path} was made with ${made}, asked for is ${asked}; ${way}`;
     throw new IoError({ code: "OTHER_SETTINGS", text }, "never");
   }
   if (known === undefined) await writeFile(join(path, "cluster.json"), `${JSON.stringify(facts)}\n`);

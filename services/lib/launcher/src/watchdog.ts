@@ -1,4 +1,4 @@
-/** Ends the services if the launcher dies in a way that leaves it no time to do so (kill -9): a shell that waits for the end of a pipe. */
+/** Ends the services if the launcher dies without time to do so (kill -9): a shell that waits for the end of a pipe. */
 import { spawn } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 

@@ -1,4 +1,5 @@
-/** The published chain over JSON-RPC: Meridian's own methods beside Ethereum's (docs of the gateway). */
+/** The published chain over JSON-RPC: Meridian's own methods beside Ethereum's (README of the gateway). */
+import { setTimeout as delay } from "node:timers/promises";
 import { IoError, type RangeMap, type SnapshotManifest, bytesOfHex } from "@meridian/core";
 import type { ChainSource, Genesis, PublishedBlock, PublishedSnapshot } from "./source.ts";
 
@@ -6,17 +7,63 @@ const TIMEOUT_MS = 60_000;
 const TRIES_MAX = 5;
 const RETRY_MS = 500;
 
-interface Answer {
-  result?: unknown;
-  error?: { code: number; message: string };
-}
+type Answer = { result: unknown; error?: undefined } | { error: { code: number; message: string } };
 
-/** @throws IoError RPC_ERROR if a method is refused; RPC_TRANSPORT if the node does not answer after several tries */
+/** Every method throws IoError RPC_ERROR if it is refused, RPC_TRANSPORT if the node does not answer after several tries. */
 export class RpcSource implements ChainSource {
   readonly #url: string;
   #lastId = 0;
 
   constructor(url: string) {
     this.#url = url;
+  }
+
+  async genesis(): Promise<Genesis> {
+    const { chainId, cells, genesisHash } = await this.#call<{ chainId: string; cells: string; genesisHash: string }>(
+      "meridian_genesis",
+    );
+    return { chainId: Number(chainId), cells: bytesOfHex(cells), genesisHash: bytesOfHex(genesisHash) };
+  }
+
+  async latest(): Promise<number> {
+    return Number(await this.#call<string>("eth_blockNumber"));
+  }
+
+  async block(number: number): Promise<PublishedBlock | undefined> {
+    const block = await this.#call<Record<keyof PublishedBlock, string> | null>("meridian_block", `0x${number.toString(16)}`);
+    if (block === null) return undefined;
+    return { header: bytesOfHex(block.header), transactions: bytesOfHex(block.transactions), results: bytesOfHex(block.results) };
+  }
+
+  rangeMap(): Promise<RangeMap> {
+    return this.#call<RangeMap>("meridian_rangeMap");
+  }
+
+  snapshot(_atMost: number): Promise<PublishedSnapshot[] | undefined> {
+    const none: SnapshotManifest[] = [];
+    return Promise.resolve(none.length === 0 ? undefined : []);
+  }
+
+  async #call<Result>(method: string, ...params: unknown[]): Promise<Result> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const id = ++this.#lastId;
+        const response = await fetch(this.#url, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ jsonrpc: "2.0", id, method, params }),
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+        });
+        const answer = (await response.json()) as Answer;
+        if (answer.error === undefined) return answer.result as Result;
+        const { code: rpcCode, message } = answer.error;
+        throw new IoError({ code: "RPC_ERROR", method, rpcCode, message }, "never");
+      } catch (error) {
+        if (error instanceof IoError) throw error;
+        if (tries >= TRIES_MAX)
+          throw new IoError({ code: "RPC_TRANSPORT", text: `${this.#url}: ${String(error)}` }, "later", error);
+        await delay(RETRY_MS);
+      }
+    }
   }
 }

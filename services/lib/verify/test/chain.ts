@@ -123,7 +123,10 @@ export class TestChain implements ChainSource {
     const raws = calls.map((call) => signed(call));
     const packed = concatBytes(raws.flatMap((raw) => [length32(raw.length), raw]));
     const { records, statuses } = this.#module.decode(packed, LIMITS);
-    assert(statuses.every((status) => status === 0), `decode refused: ${statuses.join(",")}`);
+    assert(
+      statuses.every((status) => status === 0),
+      `decode refused: ${statuses.join(",")}`,
+    );
     for (const [index, at] of txOffsets(records).entries()) setTxIndex(records, at, index);
     return records;
   }

@@ -152,7 +152,8 @@ async function checkBalances(
     const balances = await balancesOf(rpc, token.address, accounts);
     for (const [account, balance] of balances.entries()) {
       if (balance === BigInt(expected[account] ?? 0)) continue;
-      const text = `token ${token.address} says ${balance} for ${accounts[account]?.address}, the transfers make ${expected[account]}`;
+      const holder = accounts[account]?.address;
+      const text = `token ${token.address} says ${balance} for ${holder}, the transfers make ${expected[account]}`;
       throw new IoError({ code: "DEMO", text }, "never");
     }
   }

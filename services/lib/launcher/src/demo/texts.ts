@@ -7,8 +7,11 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
   const texts = rows.map((row) => row.map((cell) => (typeof cell === "number" ? cell.toLocaleString("en-US") : cell)));
   const widths = texts.reduce<number[]>((sofar, row) => row.map((cell, column) => Math.max(sofar[column] ?? 0, cell.length)), []);
   const isNumber = widths.map((_, column) => rows.slice(1).every((row) => typeof row[column] === "number"));
-  const line = (row: string[]) =>
-    `  ${row.map((cell, column) => (isNumber[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))).join("   ")}`.trimEnd();
+  const pad = (cell: string, column: number) => {
+    const width = widths[column] ?? 0;
+    return isNumber[column] === true ? cell.padStart(width) : cell.padEnd(width);
+  };
+  const line = (row: string[]) => `  ${row.map(pad).join("   ")}`.trimEnd();
   return texts.map(line).join("\n");
 }
 
@@ -31,9 +34,10 @@ export function accountsText(): string {
 export function demoText(report: DemoReport): string {
   const { transfers, seconds, transactionsPerSecond, acknowledgedMs, sealedMs, blocks, tokens } = report;
   const ms = (value: number) => `${value.toFixed(0)} ms`;
+  const rate = Math.round(transactionsPerSecond).toLocaleString("en-US");
   return [
     "Demo",
-    `  ${transfers.toLocaleString("en-US")} transfers in ${seconds.toFixed(2)} s in ${blocks} blocks: ${Math.round(transactionsPerSecond).toLocaleString("en-US")} transactions a second`,
+    `  ${transfers.toLocaleString("en-US")} transfers in ${seconds.toFixed(2)} s, ${blocks} blocks: ${rate} a second`,
     `  durable (hash returned)   p50 ${ms(acknowledgedMs.p50)}   p99 ${ms(acknowledgedMs.p99)}`,
     `  in a sealed block         p50 ${ms(sealedMs.p50)}   p99 ${ms(sealedMs.p99)}`,
     "",
@@ -53,8 +57,9 @@ export function nextText(rpcUrl: string, chainId: number, token: string | undefi
   const first = prefundedAccounts()[0];
   const account = first?.address ?? "";
   const call = token === undefined ? "" : `\n  cast call ${token} "balanceOf(address)(uint256)" ${account} --rpc-url ${rpcUrl}`;
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_blockNumber", params: [] });
   return `Try next
-  curl -s ${rpcUrl} -H 'content-type: application/json' -d '{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'${call}
+  curl -s ${rpcUrl} -H 'content-type: application/json' -d '${body}'${call}
   cast send ${account} --value 0 --private-key ${first === undefined ? "" : privateKeyHex(first)} --rpc-url ${rpcUrl}
 
   import { createPublicClient, http } from "viem";

@@ -24,8 +24,13 @@ export interface SendOptions {
 const RETRY_MS = 100;
 
 /** Texts of refusals that a later try can turn into a hash. */
-const RETRY_TEXT =
-  /busy|try again|too many|limit|unavailable|not ready|silent|leader|timed? ?out|does not report|no scheduler|gap|nonce too high|already known|future/i;
+const RETRY_TEXT = new RegExp(
+  [
+    "busy|try again|too many|limit|unavailable|not ready|silent|leader|timed? ?out",
+    "does not report|no scheduler|gap|nonce too high|already known|future",
+  ].join("|"),
+  "i",
+);
 
 /** @throws IoError SEND with the first answer that is neither a hash nor worth another try */
 export async function sendLane(rpc: RpcClient, transactions: readonly Signed[], options: SendOptions): Promise<void> {
@@ -71,6 +76,7 @@ function isHash(transaction: Signed, answer: RpcAnswer | undefined, isPatient: b
     throw new IoError({ code: "SEND", text: `sent ${transaction.hash}, answered ${JSON.stringify(answer.result)}` }, "never");
   }
   if (isPatient && (answer === undefined || RETRY_TEXT.test(answer.error.message))) return false;
-  const text = `transaction of ${transaction.sender.address} with nonce ${transaction.nonce}: ${JSON.stringify(answer ?? "no answer")}`;
+  const said = JSON.stringify(answer ?? "no answer");
+  const text = `transaction of ${transaction.sender.address} with nonce ${transaction.nonce}: ${said}`;
   throw new IoError({ code: "SEND", text }, "never");
 }

@@ -66,7 +66,7 @@ export interface Deployment {
   each: number;
 }
 
-/** Deploys one token on each partition by looking for the deployer whose next created address falls there. @throws IoError DEPLOY */
+/** Deploys a token on each partition: by the deployer whose next created address falls there. @throws IoError DEPLOY */
 export async function deployTokens({ rpc, chainId, ranges, token, deployers, holders, each }: Deployment): Promise<Token[]> {
   const nonces = await nextNonces(rpc, deployers);
   const free = new Set(deployers.keys());

@@ -34,7 +34,7 @@ export function random(seed: number): () => number {
   };
 }
 
-/** Transfers round by round: every account sends one before any sends its next. Tokens take turns; receivers and amounts are drawn. */
+/** Transfers in rounds: every account sends one before any sends its next. Tokens take turns; receivers and amounts are drawn. */
 export function planTransfers({
   chainId,
   accounts,

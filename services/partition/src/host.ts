@@ -22,7 +22,7 @@ export interface HostedPartition {
 export interface HostPorts {
   clock: Clock;
   telemetry: Telemetry;
-  start(partition: PartitionId): HostedPartition;
+  start: (partition: PartitionId) => HostedPartition;
 }
 
 export interface HostOptions {

@@ -2,14 +2,14 @@ import type { Attributes, Telemetry } from "@meridian/core";
 
 /** What a partition measures; the README's table has the same names. */
 export interface PartitionMetrics {
-  batchMessages(value: number): void;
-  batchTransactions(value: number): void;
-  transactions(value: number): void;
-  applyMs(value: number): void;
-  publishMs(value: number): void;
-  readMs(value: number, attributes: Attributes): void;
-  snapshotMs(value: number): void;
-  snapshotBytes(value: number): void;
+  batchMessages: (value: number) => void;
+  batchTransactions: (value: number) => void;
+  transactions: (value: number) => void;
+  applyMs: (value: number) => void;
+  publishMs: (value: number) => void;
+  readMs: (value: number, attributes: Attributes) => void;
+  snapshotMs: (value: number) => void;
+  snapshotBytes: (value: number) => void;
 }
 
 /** Figures observed whenever metrics are collected. */

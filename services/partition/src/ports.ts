@@ -12,11 +12,11 @@ export interface Clock {
 export interface ActorPorts {
   bus: Bus;
   /** An empty engine; asked for again if a snapshot turns out to be damaged. */
-  openEngine(chainId: number): Engine;
+  openEngine: (chainId: number) => Engine;
   telemetry: Telemetry;
   clock: Clock;
   /** Lets other work of this thread run: reads, reports, answers of the server. */
-  pause(): Promise<void>;
+  pause: () => Promise<void>;
 }
 
 export interface ActorOptions {

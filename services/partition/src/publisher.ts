@@ -5,7 +5,7 @@
  * P2. A failure that passes is tried again until it does; nothing is dropped and nothing overtakes.
  * P3. What waits is bounded: `add` holds its caller, and with it the log, until there is room.
  */
-import { IoError } from "@meridian/core";
+import { isIoError } from "@meridian/core";
 import type { Headers, Out, OutRecord, PartitionId, Telemetry } from "@meridian/core";
 import type { ActorLimits, Clock } from "./ports.ts";
 import { wait } from "./ports.ts";
@@ -16,7 +16,7 @@ export interface PublisherPorts {
   clock: Clock;
   telemetry: Telemetry;
   progress: Progress;
-  publishMs(value: number): void;
+  publishMs: (value: number) => void;
 }
 
 /** Besides the packed bytes of a record. */
@@ -32,7 +32,7 @@ export class Publisher {
   #waitingBytes = 0;
   #headers: Headers | undefined;
   #running: Promise<void> | null = null;
-  #failure: unknown = null;
+  #failure: { error: unknown } | null = null;
   #publishedN: number;
 
   /** @param publishedN n of the last record in OUT: what is at or before it is not published again */
@@ -66,7 +66,7 @@ export class Publisher {
       this.#running ??= this.#run();
     }
     while (this.#waitingBytes > this.#limits.outBytesMax && this.#failure === null && !this.#signal.aborted) await this.#running;
-    if (this.#failure !== null) throw this.#failure;
+    if (this.#failure !== null) throw this.#failure.error;
   }
 
   /** Resolves when nothing waits any more, or publishing has failed or was stopped. */
@@ -78,7 +78,7 @@ export class Publisher {
     try {
       while (this.#waiting.length > 0 && !this.#signal.aborted) await this.#publish();
     } catch (error) {
-      this.#failure = error;
+      this.#failure = { error };
     } finally {
       this.#running = null;
     }
@@ -120,7 +120,7 @@ export class Publisher {
         await out.publish(this.#partition, records, headers);
         return;
       } catch (error) {
-        if (!(error instanceof IoError) || error.retry === "never") throw error;
+        if (!isIoError(error) || error.retry === "never") throw error;
         const facts = { ...error.detail, partition: this.#partition, records: records.length, waitingBytes: this.#waitingBytes };
         telemetry.log.warn(facts, "OUT does not take the records; the log waits, trying again");
         await wait(clock, pauseMs, this.#signal);

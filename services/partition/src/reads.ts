@@ -25,7 +25,7 @@ export interface ReadPorts {
 export interface ReadSource {
   state: PartitionState;
   engine: Engine;
-  stopped(): string | null;
+  stopped: () => string | null;
 }
 
 const ADDRESS_BYTES = 20;

@@ -26,7 +26,7 @@ export interface Recovered {
 export interface RecoveryPorts {
   bus: Bus;
   snapshots: SnapshotStore;
-  openEngine(): Engine;
+  openEngine: () => Engine;
   log: Logger;
 }
 

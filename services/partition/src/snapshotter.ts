@@ -20,9 +20,9 @@ export interface SnapshotterPorts {
   clock: Clock;
   progress: Progress;
   metrics: PartitionMetrics;
-  pause(): Promise<void>;
+  pause: () => Promise<void>;
   /** n of the last record that OUT has. */
-  publishedN(): number;
+  publishedN: () => number;
 }
 
 export interface SnapshotterOptions {

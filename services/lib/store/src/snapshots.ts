@@ -42,7 +42,10 @@ export interface SnapshotStore {
   chunk(chunk: SnapshotManifest["chunks"][number]): Promise<Uint8Array | SnapshotDamage>;
   /** Writes the manifest's next chunk and adds it to the manifest. */
   write(manifest: SnapshotManifest, slice: CellSlice): Promise<void>;
-  /** Makes the snapshot count, beside those of `kept` that stay; removes chunks that no kept snapshot names. Returns what is kept now. */
+  /**
+   * Makes the snapshot count, beside those of `kept` that stay; removes chunks that no kept snapshot names.
+   * @returns what is kept now, newest first
+   */
   finish(manifest: SnapshotManifest, kept: readonly SnapshotManifest[]): Promise<SnapshotManifest[]>;
 }
 

@@ -7,10 +7,8 @@ export const ROOT = join(import.meta.dirname, "../../../..");
 
 /** Files that git knows or would take, relative to the root; without those deleted in the working tree. */
 export function listFiles(): string[] {
-  const output = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
-    cwd: ROOT,
-    encoding: "utf8",
-  });
+  const options = ["--cached", "--others", "--exclude-standard", "-z"];
+  const output = execFileSync("git", ["ls-files", ...options], { cwd: ROOT, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
   return output.split("\0").filter((path) => path !== "" && existsSync(join(ROOT, path)));
 }
 

@@ -49,6 +49,7 @@ export function evenRangeMap(count: number): RangeMap {
 export function indexRanges(map: RangeMap): RangeIndex {
   assert(map.ranges[0]?.first === "0".repeat(40), "range map does not start at address 0");
   const firsts = map.ranges.map(({ first }) => bytesOfHex(first));
+  const logs = new Set(map.partitions.map(({ id }) => id));
   map.ranges.forEach(({ first, partition }, index) => {
     assert(index === 0 || first > map.ranges[index - 1]!.first, `range ${first} is out of order`);
     assert(

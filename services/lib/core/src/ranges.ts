@@ -52,10 +52,7 @@ export function indexRanges(map: RangeMap): RangeIndex {
   const logs = new Set(map.partitions.map(({ id }) => id));
   map.ranges.forEach(({ first, partition }, index) => {
     assert(index === 0 || first > map.ranges[index - 1]!.first, `range ${first} is out of order`);
-    assert(
-      map.partitions.some(({ id }) => id === partition),
-      `range ${first} names partition ${partition}, which has no log`,
-    );
+    assert(logs.has(partition), `range ${first} names partition ${partition}, which has no log`);
   });
   // For each two-byte prefix the last range that starts at or before its first address.
   const table = new Uint32Array(65_536);

@@ -1,0 +1,32 @@
+import { constrainedMemory } from "node:process";
+import { totalmem } from "node:os";
+import { defineSettings, serviceSettings } from "@meridian/core";
+
+export const partitionSettings = defineSettings({
+  ...serviceSettings,
+  partitions: {
+    variable: "MERIDIAN_PARTITIONS",
+    kind: "integers",
+    min: 0,
+    help: "Partitions of this host, by number.",
+  },
+  memoryMaxMb: {
+    variable: "MERIDIAN_MEMORY_MAX_MB",
+    kind: "integer",
+    optional: true,
+    min: 16,
+    help: "Memory bound of one partition in MiB; default: a quarter of the machine's memory, shared by the host's partitions.",
+  },
+});
+
+const MIB = 1024 * 1024;
+/** The rest is for other hosts, the server's cache, and what grows between two looks. */
+const MACHINE_SHARE = 0.25;
+
+/** Bytes that one of `partitions` partitions may use before the scheduler sends it no more. */
+export function memoryBytesMaxOf(memoryMaxMb: number | undefined, partitions: number): number {
+  if (memoryMaxMb !== undefined) return memoryMaxMb * MIB;
+  const allowed = constrainedMemory(); // 0, or more than there is, without a limit
+  const bytes = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+  return Math.floor((bytes * MACHINE_SHARE) / partitions);
+}

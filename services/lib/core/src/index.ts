@@ -148,3 +148,28 @@ export { merge } from "./blocks/merge.ts";
 export type { Merged, MergeSource, PositionTwice } from "./blocks/merge.ts";
 export { MARK_BYTES } from "./blocks/record.ts";
 export type { Sha256 } from "./blocks/record.ts";
+export { failNonces, takeNonces } from "./sequencer/asks.ts";
+export type { SealedBlock } from "./sequencer/chain-blocks.ts";
+export { flushAppended, flushFull, nextFlushAt, planFlush, submitsInFlight } from "./sequencer/flush.ts";
+export type { FlushPlan } from "./sequencer/flush.ts";
+export {
+  beatOf,
+  nextDeadline,
+  setMapPending,
+  stepDown,
+  takeBuilt,
+  takeEffects,
+  takeReport,
+  tickSequencer,
+} from "./sequencer/lead.ts";
+export { learnChain, reachesBlock, reachesSeal } from "./sequencer/learn.ts";
+export type { Learned, LogEnd } from "./sequencer/learn.ts";
+export { sequencerLimits } from "./sequencer/limits.ts";
+export type { SequencerLimits } from "./sequencer/limits.ts";
+export { changeMap } from "./sequencer/map-change.ts";
+export type { MapChange } from "./sequencer/map-change.ts";
+export { lagBytes } from "./sequencer/partition-table.ts";
+export { openRecentHashes } from "./sequencer/recent-hashes.ts";
+export { openSequencer } from "./sequencer/state.ts";
+export type { Sequencer, SequencerEffect, SequencerStart } from "./sequencer/state.ts";
+export { submitRecords } from "./sequencer/submit.ts";

@@ -1,0 +1,100 @@
+/**
+ * Nonces of senders that this leader has not met: asked from the partition that owns the sender, many in one request. A partition
+ * answers from the position that its log had when it was asked, so that nothing an earlier leader appended is overlooked.
+ */
+import { assert } from "../assert.ts";
+import { concatBytes, readU64 } from "../bytes.ts";
+import { SUBMIT } from "../messages.ts";
+import type { PartitionId } from "../ranges.ts";
+import { slotOf } from "./partition-table.ts";
+import { countReady, pump, settleOld } from "./place.ts";
+import { removeSender, SENDER } from "./sender-table.ts";
+import type { Sequencer } from "./state.ts";
+import { ownerOfSender, settle } from "./state.ts";
+import { removeWaiting, WAIT, waitFor } from "./waiting.ts";
+
+/** One answer in a packed reply: u64 next nonce, b32 hash of the transaction that wrote it. */
+export const NONCE_ANSWER_BYTES = 40;
+
+/** Puts a new sender down for the next request. */
+export function askSender(sequencer: Sequencer, sender: number): void {
+  sequencer.partitions.lanes[ownerOfSender(sequencer, sender)]!.askable.push(sender);
+}
+
+/** Makes an `ask` effect for each partition that has somebody to ask about and no request out. */
+export function sendAsks(sequencer: Sequencer, now: number): void {
+  const { partitions, senders, limits } = sequencer;
+  for (let slot = 0; slot < partitions.lanes.length; slot++) {
+    const lane = partitions.lanes[slot]!;
+    if (lane.askable.length === 0 || lane.asking.length > 0 || now < lane.askAt) continue;
+    const asking: number[] = [];
+    const left: number[] = [];
+    for (const sender of lane.askable) {
+      if (senders.waiting[sender] === 0) removeSender(senders, sender);
+      else if (asking.length < limits.askSendersMax) asking.push(sender);
+      else left.push(sender);
+    }
+    lane.askable = left;
+    if (asking.length === 0) continue;
+    lane.asking = Int32Array.from(asking);
+    const addresses = concatBytes(asking.map((sender) => senders.address.subarray(sender * 20, sender * 20 + 20)));
+    sequencer.effects.push({ kind: "ask", partition: partitions.ids[slot]!, atN: partitions.n[slot]!, addresses });
+  }
+}
+
+/**
+ * Takes a partition's answer to the `ask` that is out.
+ * @param nonces packed (u64 next nonce, b32 hash), one for each address asked, in that order
+ */
+export function takeNonces(sequencer: Sequencer, partition: PartitionId, nonces: Uint8Array, now: number): void {
+  const { partitions, senders } = sequencer;
+  const lane = partitions.lanes[slotOf(partitions, partition)]!;
+  if (nonces.length !== lane.asking.length * NONCE_ANSWER_BYTES) return failNonces(sequencer, partition, now);
+  const { asking } = lane;
+  lane.asking = new Int32Array(0);
+  asking.forEach((sender, index) => {
+    assert(senders.state[sender] === SENDER.asking, "a sender was answered twice");
+    const at = index * NONCE_ANSWER_BYTES;
+    senders.state[sender] = SENDER.known;
+    senders.next[sender] = readU64(nonces, at);
+    senders.lastHash.set(nonces.subarray(at + 8, at + NONCE_ANSWER_BYTES), sender * 32);
+    meet(sequencer, sender, now);
+  });
+  pump(sequencer, now);
+  sendAsks(sequencer, now);
+}
+
+/** The `ask` that is out got no answer: it is made again, until those who wait for it have waited `askMs`. */
+export function failNonces(sequencer: Sequencer, partition: PartitionId, now: number): void {
+  const lane = sequencer.partitions.lanes[slotOf(sequencer.partitions, partition)]!;
+  lane.askable = [...lane.asking, ...lane.askable];
+  lane.asking = new Int32Array(0);
+  lane.askAt = now + sequencer.limits.askRetryMs;
+}
+
+/** The sender is known now: what waited for that is old, or its turn is here, or it stands behind a gap. */
+function meet(sequencer: Sequencer, sender: number, now: number): void {
+  const { senders, waiting, submits, limits } = sequencer;
+  const next = senders.next[sender]!;
+  for (let node = senders.first[sender]!; node >= 0 && waiting.nonce[node]! < next; node = senders.first[sender]!) {
+    settleOld(sequencer, sender, waiting.submit[node]!, waiting.record[node]!, waiting.at[node]!);
+    removeWaiting(waiting, senders, node);
+  }
+  countReady(sequencer, sender, now);
+  const ready = senders.ready[sender]!;
+  let node = senders.first[sender]!;
+  for (let skip = ready; skip > 0; skip--) node = waiting.next[node]!;
+  while (node >= 0) {
+    const following = waiting.next[node]!;
+    const submit = waiting.submit[node]!;
+    const isFar = waiting.nonce[node]! - next - ready > limits.gapMax || submits.refusesGaps[submit] === true;
+    if (isFar || waiting.counts[WAIT.gap]! >= limits.queueRecordsMax / 2) {
+      const code = isFar ? SUBMIT.nonceTooHigh : SUBMIT.busy;
+      settle(sequencer, submit, waiting.record[node]!, code, isFar ? next : 0);
+      removeWaiting(waiting, senders, node);
+    } else {
+      waitFor(waiting, node, WAIT.gap, now + limits.gapMs);
+    }
+    node = following;
+  }
+}

@@ -1,0 +1,204 @@
+import { expect, test } from "vitest";
+import type { BlockEntry, Entry } from "../entries.ts";
+import type { RangeMap } from "../ranges.ts";
+import { isDrained } from "./chain-blocks.ts";
+import { beatOf, setMapPending } from "./lead.ts";
+import { changeMap } from "./map-change.ts";
+import type { TestLeader } from "./testing/index.ts";
+import { built, codesOf, endFlush, flush, lead, leadFresh, logOf, pass, startFlush, submit, testChain } from "./testing/index.ts";
+
+const entriesOf = (leader: TestLeader, partition = 0): Entry[] =>
+  logOf(leader.chain, partition).flatMap(({ entries }) => entries);
+const blocksOf = (leader: TestLeader): BlockEntry[] => entriesOf(leader).filter((entry) => entry.kind === "block");
+const kindsOf = (leader: TestLeader): string[] => entriesOf(leader).map(({ kind }) => kind);
+
+test("a block is due every blockMs, also without transactions, and stands in every log", () => {
+  const leader = leadFresh();
+  for (let turn = 0; turn < 30; turn++) {
+    pass(leader, 100);
+    built(leader, leader.sequencer.blocks.unsealed[0]?.number ?? 99);
+  }
+  expect(blocksOf(leader).map(({ number }) => number)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  for (const { open } of leader.chain.ledger.logs.values()) expect(open).toBe(8);
+});
+
+test("a block's time is fixed when it is opened, in whole seconds, and never goes back", () => {
+  const leader = lead(testChain());
+  flush(leader);
+  pass(leader, 2_700);
+  leader.sequencer.blocks.open = { ...leader.sequencer.blocks.open, timestamp: 5_000 };
+  pass(leader, 500);
+  expect(blocksOf(leader).map(({ opens }) => opens.timestamp)).toEqual([1_000, 1_002, 5_000]);
+});
+
+test("block is the last entry of its flush, behind transactions and seals", () => {
+  const leader = leadFresh();
+  built(leader, 0);
+  submit(leader, [{ sender: 0, nonce: 0 }]);
+  leader.now = 500;
+  const kinds = startFlush(leader)?.messages.map(({ entries }) => entries.map(({ kind }) => kind).join(" "));
+  expect(new Set(kinds)).toEqual(new Set(["run seal block", "seal block"]));
+  endFlush(leader);
+});
+
+test("a block closes before the declared gas goes over its limit", () => {
+  const leader = leadFresh(4, {}, 1_000_000);
+  const number = submit(
+    leader,
+    Array.from({ length: 12 }, (_, sender) => ({ sender, nonce: 0, gas: 200_000 })),
+  );
+  for (let turn = 0; turn < 4; turn++) pass(leader, 5);
+  expect(codesOf(leader, number)).toEqual(Array.from({ length: 12 }, () => "accepted"));
+  expect(blocksOf(leader).map(({ number: block }) => block)).toEqual([1, 2, 3]);
+  expect(leader.sequencer.blocks.gas).toBe(400_000);
+});
+
+test("gas of a refused append does not count", () => {
+  const leader = leadFresh(4, {}, 1_000_000);
+  submit(leader, [{ sender: 0, nonce: 0, gas: 900_000 }]);
+  leader.now += 5;
+  startFlush(leader);
+  endFlush(leader, "full");
+  expect(leader.sequencer.blocks.gas).toBe(0);
+});
+
+test("seals go out at once, in number order, and are shown once they are in LOG", () => {
+  const leader = leadFresh();
+  pass(leader, 500);
+  built(leader, 1);
+  expect(flush(leader)).toBe(0);
+  built(leader, 0);
+  startFlush(leader);
+  expect(beatOf(leader.sequencer, "a").latest.hash).toEqual(new Uint8Array(32));
+  endFlush(leader);
+  expect(entriesOf(leader).flatMap((entry) => (entry.kind === "seal" ? [entry.number] : []))).toEqual([0, 1]);
+  expect(beatOf(leader.sequencer, "a").latest).toEqual({ number: 1, hash: new Uint8Array(32).fill(2), timestamp: 1_000 });
+  expect(leader.others).toEqual([{ kind: "sealed" }]);
+});
+
+test("a block built before the flush that closed it is acknowledged is taken", () => {
+  const leader = leadFresh();
+  built(leader, 0);
+  pass(leader, 1);
+  leader.now = 500;
+  startFlush(leader);
+  built(leader, 1);
+  built(leader, 2);
+  endFlush(leader);
+  flush(leader);
+  expect(leader.sequencer.blocks.latest.number).toBe(2);
+});
+
+test.each<[what: string, beforeSeal: boolean]>([
+  ["before its seal", true],
+  ["after its seal", false],
+])("an archive that built another block is reported, and the first one counts: %s", (_what, beforeSeal) => {
+  const leader = leadFresh();
+  built(leader, 0);
+  if (!beforeSeal) flush(leader);
+  leader.others = [];
+  built(leader, 0);
+  expect(leader.others).toEqual([]);
+  built(leader, 0, 3);
+  expect(leader.others).toMatchObject([{ kind: "unequalBlocks", number: 0, archive: "test", first: new Uint8Array(32).fill(1) }]);
+  flush(leader);
+  expect(leader.sequencer.blocks.latest.hash).toEqual(new Uint8Array(32).fill(1));
+});
+
+test("with 8 unsealed blocks nothing is sequenced and no block closes, until a seal comes", () => {
+  const leader = leadFresh();
+  for (let turn = 0; turn < 20; turn++) pass(leader, 500);
+  expect(leader.sequencer.blocks.unsealed.map(({ number }) => number)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  const number = submit(leader, [{ sender: 0, nonce: 0 }]);
+  pass(leader, 1_000);
+  expect(codesOf(leader, number)).toBeUndefined();
+  built(leader, 0);
+  pass(leader, 10);
+  pass(leader, 10);
+  expect(codesOf(leader, number)).toBeUndefined(); // Block 8 was due first.
+  built(leader, 1);
+  pass(leader, 10);
+  pass(leader, 10);
+  expect(codesOf(leader, number)).toEqual(["accepted"]);
+});
+
+test("a leader closes the block it finds open before it sequences anything", () => {
+  const leader = lead(testChain());
+  const number = submit(leader, [{ sender: 0, nonce: 0 }]);
+  expect(startFlush(leader)).toMatchObject({ transactions: 0, closes: 1 });
+  endFlush(leader);
+  pass(leader, 5);
+  expect(codesOf(leader, number)).toEqual(["accepted"]);
+  expect(kindsOf(leader).slice(0, 3)).toEqual(["genesis", "term", "block"]);
+});
+
+test.each<[what: string, limits: { snapshotBytes?: number; snapshotMs?: number }, send: number[], want: boolean[]]>([
+  ["after so many bytes", { snapshotBytes: 1_000 }, [1, 1, 2, 1, 0, 3], [false, false, true, false, false, true]],
+  ["after so much time with transactions", { snapshotMs: 1_000 }, [0, 0, 1, 0, 0, 1], [false, false, true, false, false, true]],
+])("a block asks for a snapshot %s", (_what, limits, send, want) => {
+  const leader = leadFresh(1, limits);
+  built(leader, 0);
+  built(leader, 1);
+  pass(leader, 1);
+  let nonce = 0;
+  for (const count of send) {
+    submit(
+      leader,
+      Array.from({ length: count }, () => ({ sender: 0, nonce: nonce++ })),
+    );
+    pass(leader, 499);
+    pass(leader, 1);
+    built(leader, leader.sequencer.blocks.unsealed[0]!.number);
+  }
+  expect(
+    blocksOf(leader)
+      .slice(1)
+      .map(({ snapshot }) => snapshot),
+  ).toEqual(want);
+});
+
+test("a changed map stands in every log right behind a block, and counts from there on", () => {
+  const leader = leadFresh(2);
+  const { map } = leader.chain.ledger.ranges;
+  const moved: RangeMap = changeMap(map, { kind: "move", first: "0".repeat(40), last: "f".repeat(40), to: 1 });
+  submit(leader, [{ sender: 0, nonce: 0 }]);
+  setMapPending(leader.sequencer, moved);
+  pass(leader, 500);
+  for (const log of leader.chain.logs.values()) {
+    const last = log.findLast(({ entries }) => entries.some(({ kind }) => kind === "map"));
+    expect(last?.entries.map(({ kind }) => kind).slice(-2)).toEqual(["block", "map"]);
+  }
+  expect(leader.others).toEqual([{ kind: "publishMap", map: moved }]);
+  expect(blocksOf(leader).at(-1)?.mapVersion).toBe(1);
+  expect(beatOf(leader.sequencer, "a").mapVersion).toBe(2);
+  submit(leader, [{ sender: 0, nonce: 1 }]);
+  pass(leader, 10);
+  pass(leader, 500);
+  expect([...leader.chain.ledger.executed.values()].at(-1)?.partition).toBe(1);
+  expect(blocksOf(leader).at(-1)?.mapVersion).toBe(2);
+});
+
+test("a map whose append is refused comes with the next block", () => {
+  const leader = leadFresh(2);
+  const moved = changeMap(leader.chain.ledger.ranges.map, { kind: "move", first: "0".repeat(40), last: "f".repeat(40), to: 1 });
+  setMapPending(leader.sequencer, moved);
+  leader.now = 500;
+  startFlush(leader);
+  endFlush(leader, "full");
+  expect(leader.sequencer.ranges.map.version).toBe(1);
+  pass(leader, 1_000);
+  expect(leader.sequencer.ranges.map.version).toBe(2);
+});
+
+test("a block waits for open work", () => {
+  expect([isDrained({ groups: 0, misses: 0 }), isDrained({ groups: 1, misses: 0 }), isDrained({ groups: 0, misses: 1 })]).toEqual(
+    [true, false, false],
+  );
+  const leader = leadFresh();
+  leader.sequencer.work.groups = 1;
+  pass(leader, 600);
+  expect(blocksOf(leader).length).toBe(1);
+  leader.sequencer.work.groups = 0;
+  pass(leader, 1);
+  expect(blocksOf(leader).length).toBe(2);
+});

@@ -1,0 +1,106 @@
+/** The rest of a leader's life: what partitions and archives say, time, and the end of the term. */
+import { assert } from "../assert.ts";
+import type { Beat, Built, Report } from "../messages.ts";
+import { SUBMIT } from "../messages.ts";
+import type { RangeMap } from "../ranges.ts";
+import { indexRanges } from "../ranges.ts";
+import { sendAsks } from "./asks.ts";
+import { noteBuilt } from "./chain-blocks.ts";
+import { noteReport } from "./partition-table.ts";
+import { pump, unpark } from "./place.ts";
+import { SENDER } from "./sender-table.ts";
+import type { Sequencer, SequencerEffect } from "./state.ts";
+import { ownerOfSender, settle } from "./state.ts";
+import { closeSubmit, isUndecided } from "./submits.ts";
+import { earliestDeadline, overdue, removeWaiting } from "./waiting.ts";
+
+/** Takes what a partition says of itself. */
+export function takeReport(sequencer: Sequencer, report: Report, now: number): void {
+  noteReport(sequencer.partitions, report, now);
+  unpark(sequencer, now);
+  pump(sequencer, now);
+}
+
+/** Takes a block that an archive built. */
+export function takeBuilt(sequencer: Sequencer, built: Built): void {
+  const first = noteBuilt(sequencer.blocks, built, sequencer.limits.unsealedMax);
+  if (first === undefined) return;
+  const { number, hash, archive } = built;
+  sequencer.effects.push({ kind: "unequalBlocks", number, first, other: hash, archive });
+}
+
+/** Time went on: what waited too long is refused. Call it at least every 100 ms or so while something waits. */
+export function tickSequencer(sequencer: Sequencer, now: number): void {
+  for (let node = overdue(sequencer.waiting, now); node >= 0; node = overdue(sequencer.waiting, now)) expire(sequencer, node);
+  unpark(sequencer, now);
+  pump(sequencer, now);
+  sendAsks(sequencer, now);
+}
+
+/** When `tickSequencer` has something to refuse, ms; Infinity if nothing waits. */
+export const nextDeadline = (sequencer: Sequencer): number => earliestDeadline(sequencer.waiting);
+
+function expire(sequencer: Sequencer, node: number): void {
+  const { senders, waiting, partitions } = sequencer;
+  const sender = waiting.sender[node]!;
+  const submit = waiting.submit[node]!;
+  const record = waiting.record[node]!;
+  const behindNext = waiting.nonce[node]! - senders.next[sender]!;
+  if (senders.state[sender] === SENDER.asking) {
+    settle(sequencer, submit, record, SUBMIT.partitionSilent, partitions.ids[ownerOfSender(sequencer, sender)]!);
+  } else if (behindNext < senders.ready[sender]!) {
+    settle(sequencer, submit, record, SUBMIT.busy, 0);
+    senders.ready[sender] = behindNext; // The ones after it stand behind a gap now.
+  } else {
+    settle(sequencer, submit, record, SUBMIT.nonceTooHigh, senders.next[sender]!);
+  }
+  removeWaiting(waiting, senders, node);
+}
+
+/** Another map from the next block on. One change at a time. */
+export function setMapPending(sequencer: Sequencer, map: RangeMap): void {
+  assert(sequencer.mapPending === null, "another change of the map is under way");
+  assert(map.version === sequencer.ranges.map.version + 1, `map version ${map.version} does not follow`);
+  const known = new Set(sequencer.partitions.ids);
+  for (const { partition } of [...indexRanges(map).map.ranges, ...map.pins]) {
+    assert(known.has(partition), `partition ${partition} has no log`);
+  }
+  sequencer.mapPending = map;
+}
+
+/** This process writes no more: everything undecided is answered `notLeader`. Call nothing but `takeEffects` afterwards. */
+export function stepDown(sequencer: Sequencer): void {
+  const { submits } = sequencer;
+  submits.payloads.forEach((payload, submit) => {
+    if (payload === undefined) return;
+    for (let record = 0; record < submits.codes[submit]!.length; record++) {
+      if (isUndecided(submits, submit, record)) settle(sequencer, submit, record, SUBMIT.notLeader, 0);
+    }
+  });
+}
+
+/** What the shell has to do, in this order. */
+export function takeEffects(sequencer: Sequencer): SequencerEffect[] {
+  const { submits, term, positions } = sequencer;
+  for (const submit of submits.decided) {
+    sequencer.effects.push({ kind: "reply", submit, reply: { term, ...closeSubmit(submits, submit), positions } });
+  }
+  submits.decided = [];
+  const { effects } = sequencer;
+  sequencer.effects = [];
+  return effects;
+}
+
+/** What the leader says to all. */
+export function beatOf(sequencer: Sequencer, leader: string): Beat {
+  const { blocks, term, flushAcknowledged, ranges, positions } = sequencer;
+  return {
+    term,
+    leader,
+    flush: flushAcknowledged,
+    latest: { ...blocks.latest },
+    open: { number: blocks.open.number, timestamp: blocks.open.timestamp },
+    mapVersion: ranges.map.version,
+    positions,
+  };
+}

@@ -1,0 +1,61 @@
+/** Bounds of the sequencer. Every queue, wait and batch has one; what goes over it is refused by a code that names it. */
+export interface SequencerLimits {
+  /** Senders remembered; beyond that the one unused longest and with nothing open is forgotten and asked again. */
+  sendersMax: number;
+  /** Hashes of transactions sequenced last, to recognise one that comes again. */
+  recentHashesMax: number;
+  /** How far ahead of its turn a nonce may be, hence how many a sender may have waiting behind a gap. */
+  gapMax: number;
+  gapMs: number; //                 how long a record waits for the gap before it to close
+  askMs: number; //                 how long a record waits for its sender's nonce
+  readyMs: number; //               how long a record whose turn it is waits for room
+  readyPerSenderMax: number; //     records of one sender whose turn it is, or whose nonce is being asked
+  senderRatePerSecond: number; //   transactions one sender may send in the long run
+  senderBurst: number; //           and at once
+  queueRecordsMax: number; //       waiting records; at most half of them behind gaps
+  queueBytesMax: number; //         bytes of submits not answered yet
+  submitsMax: number; //            submits not answered yet
+  recordBytesMax: number; //        of one packed transaction record
+  flushTransactionsMax: number;
+  flushBytesMax: number; //         transactions and nonce records of one flush, over all partitions
+  flushMs: number; //               a flush waits at most this long for more
+  silentMs: number; //              a partition that has not reported for so long is silent
+  lagBytesMax: number; //           appended to a partition's log by this leader and not reported as applied
+  lagMessagesMax: number;
+  unsealedMax: number; //           closed blocks without a seal
+  snapshotBytes: number; //         log bytes after which a block asks for a snapshot
+  snapshotMs: number; //            time after which it does, if there were transactions
+  askSendersMax: number; //         addresses in one request for nonces
+  askRetryMs: number; //            pause before a partition that gave no answer is asked again
+  fullRetryMs: number; //           pause after the server refused an append for want of room
+}
+
+const MIB = 1_048_576;
+
+export const sequencerLimits: Readonly<SequencerLimits> = {
+  sendersMax: 524_288,
+  recentHashesMax: 262_144,
+  gapMax: 64,
+  gapMs: 2_000,
+  askMs: 3_000,
+  readyMs: 5_000,
+  readyPerSenderMax: 4_096,
+  senderRatePerSecond: 2_000,
+  senderBurst: 4_000,
+  queueRecordsMax: 131_072,
+  queueBytesMax: 64 * MIB,
+  submitsMax: 16_384,
+  recordBytesMax: 256 * 1_024,
+  flushTransactionsMax: 2_048,
+  flushBytesMax: 4 * MIB,
+  flushMs: 5,
+  silentMs: 3_000,
+  lagBytesMax: 32 * MIB,
+  lagMessagesMax: 4_096,
+  unsealedMax: 8,
+  snapshotBytes: 64 * MIB,
+  snapshotMs: 600_000,
+  askSendersMax: 2_048,
+  askRetryMs: 100,
+  fullRetryMs: 1_000,
+};

@@ -1,0 +1,111 @@
+/**
+ * What the leader knows about partitions: where their logs stand, and what they say of themselves. Reports are repeated state:
+ * the newest counts, a lost one does no harm.
+ *
+ * T1. A partition that is silent, or stopped, gets no transaction and no nonce record.
+ * T2. At most `lagBytesMax` bytes and `lagMessagesMax` messages that this leader appended stand unapplied in one log.
+ */
+import { assert } from "../assert.ts";
+import type { Report } from "../messages.ts";
+import type { PartitionId } from "../ranges.ts";
+import type { SequencerLimits } from "./limits.ts";
+
+export interface PartitionTable {
+  ids: PartitionId[]; // by slot, ascending
+  slots: Int32Array; //  slot + 1 by id
+  n: number[]; //        of the last acknowledged message
+  lanes: Lane[];
+}
+/** One partition. */
+interface Lane {
+  applied: number; //        n of the last report
+  reportedAt: number; //     ms
+  stopped: boolean;
+  memoryBytes: number;
+  memoryBytesMax: number;
+  firstN: number; //         n of the first message of this leader
+  appendedBytes: number; //  by this leader
+  /** Sum of bytes up to and including message n, at n % lagMessagesMax. */
+  sums: Float64Array;
+  /** Senders who wait for this partition to catch up; through SenderTable.link. */
+  parkedFirst: number;
+  parkedLast: number;
+  asking: Int32Array; //     senders whose nonces are asked now; empty if no request is out
+  askable: number[]; //      senders to be asked next
+  askAt: number; //          not before, ms
+}
+
+/** @param positions every partition with a log and the n of its last message */
+export function openPartitionTable(positions: [PartitionId, number][], limits: SequencerLimits, now: number): PartitionTable {
+  const sorted = positions.toSorted(([left], [right]) => left - right);
+  const slots = new Int32Array((sorted.at(-1)?.[0] ?? 0) + 1);
+  sorted.forEach(([id], slot) => (slots[id] = slot + 1));
+  return {
+    ids: sorted.map(([id]) => id),
+    slots,
+    n: sorted.map(([, n]) => n),
+    lanes: sorted.map(([, n]) => ({
+      applied: 0,
+      reportedAt: now,
+      stopped: false,
+      memoryBytes: 0,
+      memoryBytesMax: Number.POSITIVE_INFINITY,
+      firstN: n + 1,
+      appendedBytes: 0,
+      sums: new Float64Array(limits.lagMessagesMax),
+      parkedFirst: -1,
+      parkedLast: -1,
+      asking: new Int32Array(0),
+      askable: [],
+      askAt: 0,
+    })),
+  };
+}
+
+/** Slot of a partition that the range map names. */
+export function slotOf(table: PartitionTable, id: PartitionId): number {
+  const slot = (table.slots[id] ?? 0) - 1;
+  assert(slot >= 0, `partition ${id} has no log`);
+  return slot;
+}
+
+/** Takes a report in; one of an unknown partition changes nothing. `n` goes back when a host starts again from a snapshot. */
+export function noteReport(table: PartitionTable, report: Report, now: number): void {
+  const slot = (table.slots[report.partition] ?? 0) - 1;
+  const lane = table.lanes[slot];
+  if (lane === undefined) return;
+  lane.applied = report.n;
+  lane.reportedAt = now;
+  lane.stopped = report.stopped !== null;
+  lane.memoryBytes = report.memoryBytes;
+  lane.memoryBytesMax = report.memoryBytesMax;
+}
+
+/** Counts an acknowledged message. */
+export function noteAppended(table: PartitionTable, slot: number, bytes: number): void {
+  const lane = table.lanes[slot]!;
+  const n = table.n[slot]! + 1;
+  table.n[slot] = n;
+  lane.appendedBytes += bytes;
+  lane.sums[n % lane.sums.length] = lane.appendedBytes;
+}
+
+/** Bytes that this leader appended and the partition has not reported as applied; Infinity if too many messages to tell. */
+export function lagBytes(table: PartitionTable, slot: number): number {
+  const lane = table.lanes[slot]!;
+  const n = table.n[slot]!;
+  if (lane.applied >= n) return 0;
+  const applied = Math.max(lane.applied, lane.firstN - 1);
+  if (n - applied >= lane.sums.length) return Number.POSITIVE_INFINITY;
+  return lane.appendedBytes - (applied < lane.firstN ? 0 : lane.sums[applied % lane.sums.length]!);
+}
+
+export const isSilent = (table: PartitionTable, slot: number, now: number, silentMs: number): boolean => {
+  const lane = table.lanes[slot]!;
+  return lane.stopped || now - lane.reportedAt > silentMs;
+};
+
+export const isFull = (table: PartitionTable, slot: number): boolean => {
+  const lane = table.lanes[slot]!;
+  return lane.memoryBytes > lane.memoryBytesMax;
+};

@@ -1,0 +1,118 @@
+/**
+ * A stand-in for partitions: applies messages of LOG as far as the rules of nonces, indexes and blocks go, and answers nonces and
+ * reports from that. It stops with an assertion where the log breaks a rule.
+ */
+import { assert } from "../../assert.ts";
+import { hexOf, readU32, readU64, writeU64 } from "../../bytes.ts";
+import type { Entry } from "../../entries.ts";
+import type { Report } from "../../messages.ts";
+import type { PartitionId, RangeIndex, RangeMap } from "../../ranges.ts";
+import { indexRanges } from "../../ranges.ts";
+import { NONCE, NONCE_BYTES, TX, txBytes, txIndex, txNonce } from "../../transactions.ts";
+
+export interface Ledger {
+  ranges: RangeIndex;
+  /** By partition: n of the last message applied, open block, last sealed block. */
+  readonly logs: Map<PartitionId, { n: number; flush: number; open: number; sealed: number }>;
+  /** Next nonce and last hash by sender, hex. */
+  readonly nonces: Map<string, { next: number; hash: Uint8Array }>;
+  /** Hashes of executed transactions with the partition, flush and index of each, hex. */
+  readonly executed: Map<string, { partition: PartitionId; flush: number; index: number; sender: string; nonce: number }>;
+  /** Index after the last one seen, by flush: no two positions are the same. */
+  readonly positions: Set<string>;
+}
+
+export function openLedger(map: RangeMap): Ledger {
+  const logs = new Map(map.partitions.map(({ id }) => [id, { n: 0, flush: 0, open: 0, sealed: -1 }]));
+  return { ranges: indexRanges(map), logs, nonces: new Map(), executed: new Map(), positions: new Set() };
+}
+
+/** Applies the next message of one partition's log. */
+export function applyToLedger(ledger: Ledger, partition: PartitionId, flush: number, entries: readonly Entry[]): void {
+  const log = ledger.logs.get(partition);
+  assert(log !== undefined, `no partition ${partition}`);
+  assert(flush > log.flush || log.n === 0, `flush ${flush} after ${log.flush}`);
+  log.n++;
+  log.flush = flush;
+  let last = -1;
+  for (const entry of entries) {
+    if (entry.kind === "run") {
+      last = applyRun(ledger, partition, flush, entry.transactions, entry.nonces);
+      continue;
+    }
+    assert(entry.index > last, `entry ${entry.kind} at index ${entry.index} after ${last}`);
+    last = entry.index;
+    if (entry.kind === "genesis") log.open = entry.opens.number;
+    if (entry.kind === "seal") {
+      assert(entry.number === log.sealed + 1 && entry.number < log.open, `seal ${entry.number} after ${log.sealed}`);
+      log.sealed = entry.number;
+    }
+    if (entry.kind === "block") {
+      assert(entry.number === log.open && entry.opens.number === log.open + 1, `block ${entry.number}, open is ${log.open}`);
+      log.open = entry.opens.number;
+    }
+    if (entry.kind === "map") ledger.ranges = indexRanges(entry.map);
+  }
+}
+
+/** Transactions and nonce records of one run; returns the highest index. */
+function applyRun(ledger: Ledger, partition: PartitionId, flush: number, transactions: Uint8Array, nonces: Uint8Array): number {
+  let last = -1;
+  for (let at = 0; at < transactions.length; at += txBytes(transactions, at)) {
+    const index = txIndex(transactions, at);
+    assert(index > last, "transactions are not in order of index");
+    last = index;
+    assert(ledger.ranges.ownerOf(transactions, at + TX.to) === partition, "a transaction stands in a foreign log");
+    const position = `${flush}/${index}`;
+    assert(!ledger.positions.has(position), `position ${position} is taken twice`);
+    ledger.positions.add(position);
+    const hash = hexOf(transactions, at + TX.hash, at + TX.hash + 32);
+    assert(!ledger.executed.has(hash), `transaction ${hash} runs twice`);
+    const sender = hexOf(transactions, at + TX.sender, at + TX.sender + 20);
+    ledger.executed.set(hash, { partition, flush, index, sender, nonce: txNonce(transactions, at) });
+  }
+  let lastNonce = -1;
+  for (let at = 0; at < nonces.length; at += NONCE_BYTES) {
+    const index = readU32(nonces, at + NONCE.index);
+    assert(index > lastNonce, "nonce records are not in order of index");
+    lastNonce = index;
+    assert(ledger.ranges.ownerOf(nonces, at + NONCE.sender) === partition, "a nonce record stands in a foreign log");
+    const sender = hexOf(nonces, at + NONCE.sender, at + NONCE.sender + 20);
+    const nonce = readU64(nonces, at + NONCE.nonce);
+    const next = ledger.nonces.get(sender)?.next ?? 0;
+    assert(nonce === next, `sender ${sender}: nonce ${nonce}, next is ${next}`);
+    ledger.nonces.set(sender, { next: nonce + 1, hash: nonces.slice(at + NONCE.hash, at + NONCE.hash + 32) });
+  }
+  return Math.max(last, lastNonce);
+}
+
+/** Packed (u64 next nonce, b32 hash) for packed addresses. */
+export function noncesInLedger(ledger: Ledger, addresses: Uint8Array): Uint8Array {
+  const answer = new Uint8Array((addresses.length / 20) * 40);
+  for (let at = 0, to = 0; at < addresses.length; at += 20, to += 40) {
+    const found = ledger.nonces.get(hexOf(addresses, at, at + 20));
+    writeU64(answer, to, found?.next ?? 0);
+    if (found !== undefined) answer.set(found.hash, to + 8);
+  }
+  return answer;
+}
+
+export function reportOf(ledger: Ledger, partition: PartitionId, changes: Partial<Report> = {}): Report {
+  const log = ledger.logs.get(partition);
+  assert(log !== undefined, `no partition ${partition}`);
+  return {
+    partition,
+    host: "ledger",
+    n: log.n,
+    flush: log.flush,
+    closedBlock: log.open - 1,
+    memoryBytes: 0,
+    memoryBytesMax: 1_000_000_000,
+    accounts: ledger.nonces.size,
+    slots: 0,
+    transactions: ledger.executed.size,
+    busyMs: 0,
+    stopped: null,
+    ...changes,
+  };
+}

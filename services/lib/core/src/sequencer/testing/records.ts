@@ -1,0 +1,53 @@
+/** Packed transaction records for tests and benchmarks. */
+import { concatBytes, writeU16, writeU32, writeU64 } from "../../bytes.ts";
+import { DECLARED_BYTES, MODE, TX, TX_HEADER_BYTES } from "../../transactions.ts";
+
+/** The account `number`; spread evenly over the address space, the same for the same number. */
+export function accountOf(number: number): Uint8Array {
+  const address = new Uint8Array(20);
+  writeU32(address, 0, Math.imul(number + 1, 0x9e3779b1));
+  writeU32(address, 4, number);
+  writeU32(address, 16, Math.imul(number + 7, 0x85ebca77));
+  return address;
+}
+
+export interface TestTransfer {
+  sender: number;
+  nonce: number;
+  to?: number;
+  gas?: number;
+  rawBytes?: number;
+  /** Another transaction at the same nonce. */
+  salt?: number;
+}
+
+/** Hash of a test transaction: says who, which nonce, which salt. */
+export function transferHash({ sender, nonce, salt = 0 }: TestTransfer): Uint8Array {
+  const hash = new Uint8Array(32);
+  writeU32(hash, 0, Math.imul(sender * 31 + nonce * 7919 + salt + 1, 0x9e3779b1));
+  writeU32(hash, 4, sender);
+  writeU64(hash, 8, nonce);
+  writeU32(hash, 16, salt);
+  return hash;
+}
+
+export function transferRecord(transfer: TestTransfer): Uint8Array {
+  const { sender, nonce, to = sender + 1, gas = 100_000, rawBytes = 110 } = transfer;
+  const rawOffset = TX_HEADER_BYTES + DECLARED_BYTES;
+  const record = new Uint8Array(rawOffset + rawBytes);
+  writeU32(record, TX.bytes, record.length);
+  record[TX.type] = 2;
+  writeU16(record, TX.declared, 1);
+  writeU32(record, TX.rawOffset, rawOffset);
+  writeU64(record, TX.nonce, nonce);
+  writeU64(record, TX.gasLimit, gas);
+  record.set(transferHash(transfer), TX.hash);
+  record.set(accountOf(sender), TX.sender);
+  record.set(accountOf(to), TX.to);
+  record[TX.declaredSet] = MODE.write;
+  record.set(accountOf(to), TX.declaredSet + 1);
+  record.fill(nonce & 255, rawOffset);
+  return record;
+}
+
+export const transferRecords = (transfers: readonly TestTransfer[]): Uint8Array => concatBytes(transfers.map(transferRecord));

@@ -16,6 +16,11 @@ export type EngineChoice = "native" | "wasm" | "auto";
  * @throws IoError ENGINE_NATIVE_MISSING or ENGINE_NATIVE_STALE if the native build is asked for and cannot be used
  */
 export function loadEngine(choice: EngineChoice = "auto"): EngineModule {
+  return loadModule(choice);
+}
+
+/** The same with what only this package's own programs use. */
+export function loadModule(choice: EngineChoice): PackedModule {
   const native = choice === "wasm" ? null : nativeModule();
   if (native instanceof PackedModule) return native;
   if (choice === "native" && native !== null) throw native;

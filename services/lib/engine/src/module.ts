@@ -61,6 +61,11 @@ export class PackedModule implements EngineModule {
     return this.#build.stateless.perform(OP.foldDigest, 0, 0, lattices);
   }
 
+  /** One case of Ethereum's state tests, packed (rust/src/conformance.rs). */
+  conformance(packed: Uint8Array): Uint8Array {
+    return this.#build.stateless.perform(OP.conformance, 0, 0, packed);
+  }
+
   open(options: EngineOptions): Engine {
     return this.#build.open(options);
   }

@@ -10,22 +10,26 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#bytes[this.#grow(1)] = value;
+    const at = this.#grow(1); // Before the buffer is looked at: growing replaces it.
+    this.#bytes[at] = value;
     return this;
   }
 
   u16(value: number): this {
-    writeU16(this.#bytes, this.#grow(2), value);
+    const at = this.#grow(2);
+    writeU16(this.#bytes, at, value);
     return this;
   }
 
   u32(value: number): this {
-    writeU32(this.#bytes, this.#grow(4), value);
+    const at = this.#grow(4);
+    writeU32(this.#bytes, at, value);
     return this;
   }
 
   u64(value: number): this {
-    writeU64(this.#bytes, this.#grow(8), value);
+    const at = this.#grow(8);
+    writeU64(this.#bytes, at, value);
     return this;
   }
 
@@ -36,7 +40,8 @@ export class Writer {
   }
 
   bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#grow(value.length));
+    const at = this.#grow(value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 

@@ -1,6 +1,21 @@
 /** Signed transactions, records and genesis cells for tests and benchmarks. */
 import { RLP } from "@ethereumjs/rlp";
-import { CELL, DECODE, NONCE, NONCE_BYTES, TX, concatBytes, setTxIndex, txOffsets, writeU32, writeU64 } from "@meridian/core";
+import {
+  CELL,
+  DECLARED_BYTES,
+  DECODE,
+  MODE,
+  NONCE,
+  NONCE_BYTES,
+  TX,
+  TX_HAS_VALUE,
+  TX_HEADER_BYTES,
+  concatBytes,
+  setTxIndex,
+  txOffsets,
+  writeU32,
+  writeU64,
+} from "@meridian/core";
 import type { DecodeLimits, EngineModule } from "@meridian/core";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import secp256k1 from "secp256k1";
@@ -153,3 +168,23 @@ export const context = (number: number): { number: number; timestamp: number; pr
   prevrandao: keccak_256(number64(number)),
   gasLimit: 1_000_000_000,
 });
+
+/** A transaction of a sender without a key. */
+export interface Unsigned {
+  sender: Uint8Array;
+  fields: TxFields;
+}
+
+/** Records as `decode` would make them, with a signature that nothing checks any more. */
+export function unsignedRecords(module: EngineModule, transactions: Unsigned[], first = 0): Uint8Array {
+  const writer = new Writer(transactions.length * 256);
+  transactions.forEach(({ sender, fields }, number) => {
+    const raw = encode(fields, 0, 1n, 1n);
+    const [value, to] = [fields.value ?? 0n, fields.to ?? new Uint8Array(20)];
+    writer.u32(TX_HEADER_BYTES + DECLARED_BYTES + raw.length).u32(first + number);
+    writer.u8(fields.type ?? 2).u8(value > 0n ? TX_HAS_VALUE : 0).u16(1).u32(TX_HEADER_BYTES + DECLARED_BYTES);
+    writer.u64(Number(fields.nonce ?? 0)).u64(fields.gasLimit ?? GAS_LIMIT).bytes(module.keccak256(raw));
+    writer.bytes(sender).bytes(to).u8(MODE.write).bytes(to).bytes(raw);
+  });
+  return writer.done();
+}

@@ -48,7 +48,7 @@ impl Refusal {
 
 /// Order of the curve and its half: EIP-2 refuses signatures with s in the upper half.
 const ORDER: U256 = U256::from_limbs([0xbfd25e8cd0364141, 0xbaaedce6af48a03b, 0xfffffffffffffffe, 0xffffffffffffffff]);
-const HALF_ORDER: U256 = U256::from_limbs([0xdfe92f46681b20a0, 0x5d576e7357a4501d, 0xffffffffffffffff, 0x7fffffffffffffff]);
+pub const HALF_ORDER: U256 = U256::from_limbs([0xdfe92f46681b20a0, 0x5d576e7357a4501d, 0xffffffffffffffff, 0x7fffffffffffffff]);
 /// Numbers go to JavaScript, which counts exactly up to here.
 const NONCE_MAX: u64 = 1 << 53;
 

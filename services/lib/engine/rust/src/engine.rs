@@ -79,7 +79,7 @@ impl Engine {
         self.state_mut().edit(&sender).set_nonce(nonce.nonce() + 1, &nonce.hash());
     }
 
-    fn commit(&self, changes: &revm::state::EvmState, transaction: &B256) {
+    pub fn commit(&self, changes: &revm::state::EvmState, transaction: &B256) {
         if !changes.values().any(crate::view::is_changed) {
             return;
         }

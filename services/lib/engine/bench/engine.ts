@@ -1,0 +1,117 @@
+/** Both builds side by side: `npm run bench -w @meridian/engine [-- --holders 100000]`. Microseconds a transaction. */
+import { parseArgs } from "node:util";
+import type { Engine, EngineModule } from "@meridian/core";
+import { assert, concatBytes, resultBytes, resultStatus } from "@meridian/core";
+import type { EngineChoice } from "../src/load.ts";
+import { loadEngine } from "../src/load.ts";
+import { hasNative } from "../src/native.ts";
+import * as chain from "../test/chain.ts";
+import { compileToken, transferData } from "../test/token.ts";
+
+const { values } = parseArgs({
+  options: { holders: { type: "string", default: "100000" }, transactions: { type: "string", default: "50000" } },
+});
+const HOLDERS = Number(values.holders);
+const TRANSACTIONS = Number(values.transactions);
+const BATCH = 500;
+const ROUNDS = 3;
+const SIGNED = 2000;
+
+const token = compileToken();
+let block = 0;
+
+function measure(module: EngineModule): Record<string, number | string> {
+  const engine = module.open({ chainId: chain.CHAIN_ID });
+  engine.setOwned(chain.EVERYTHING);
+  const owner = chain.key(0);
+  const contract = deploy(module, engine, owner);
+  const facts = {
+    "ERC-20 transfer": best(module, engine, (number) => tokenTransfer(contract, number)),
+    "plain transfer": best(module, engine, (number) => plainTransfer(number)),
+    "decode and recover": decodeCost(module),
+    MiB: Math.round(engine.memory().bytes / 1024 / 1024),
+  };
+  void engine.close();
+  return facts;
+}
+
+/** A holder's address needs no key: the records are made, not signed. */
+function holder(number: number): Uint8Array {
+  const address = new Uint8Array(20);
+  address.set(chain.number32((number % HOLDERS) + 1), 0);
+  address[19] = 1;
+  return address;
+}
+
+function deploy(module: EngineModule, engine: Engine, owner: chain.Key): Uint8Array {
+  engine.openBlock(chain.context(0));
+  const creation = chain.records(module, [chain.sign({ data: token.creation(owner.address), gasLimit: 5_000_000 }, owner)]);
+  const contract = creation.slice(84, 104);
+  engine.run(creation, chain.nonceRecords(creation));
+  const cells: Uint8Array[] = [];
+  for (let number = 0; number < HOLDERS; number++) {
+    cells.push(chain.accountCell(holder(number), 10n ** 18n));
+    cells.push(chain.slotCell(contract, token.balanceSlot(holder(number)), chain.word(10n ** 18n)));
+  }
+  engine.importCells(concatBytes(cells));
+  engine.closeBlock();
+  return contract;
+}
+
+/** Spreads numbers over the holders. */
+function pick(number: number): number {
+  return Math.imul(number, 2_654_435_761) >>> 0;
+}
+
+function tokenTransfer(contract: Uint8Array, number: number): chain.Unsigned {
+  const data = transferData(holder(pick(number)), 1n);
+  return { sender: holder(pick(number + 7)), fields: { to: contract, data, gasLimit: 100_000 } };
+}
+
+function plainTransfer(number: number): chain.Unsigned {
+  return { sender: holder(pick(number + 7)), fields: { to: holder(pick(number)), value: 1n, gasLimit: 21_000 } };
+}
+
+function best(module: EngineModule, engine: Engine, make: (number: number) => chain.Unsigned): string {
+  let run = Infinity;
+  let close = Infinity;
+  for (let round = 0; round < ROUNDS; round++) {
+    const batches = Array.from({ length: TRANSACTIONS / BATCH }, (_, batch) =>
+      chain.unsignedRecords(module, Array.from({ length: BATCH }, (_, number) => make(round * TRANSACTIONS + batch * BATCH + number))),
+    );
+    const nonces = batches.map((batch) => chain.nonceRecords(batch));
+    engine.openBlock(chain.context(++block));
+    const start = performance.now();
+    const results = batches.map((batch, number) => engine.run(batch, nonces[number]!));
+    const middle = performance.now();
+    engine.closeBlock();
+    run = Math.min(run, middle - start);
+    close = Math.min(close, performance.now() - middle);
+    assert(results.every(areSuccesses), "every transfer of the benchmark succeeds");
+    engine.seal(block, new Uint8Array(32));
+  }
+  const micros = (millis: number): string => ((millis * 1000) / TRANSACTIONS).toFixed(2);
+  return `${micros(run)} (+ ${micros(close)} closing)`;
+}
+
+function areSuccesses(results: Uint8Array): boolean {
+  for (let at = 0; at < results.length; at += resultBytes(results, at)) if (resultStatus(results, at) !== 1) return false;
+  return true;
+}
+
+function decodeCost(module: EngineModule): string {
+  const signer = chain.key(1);
+  const raws = chain.packRaw(Array.from({ length: SIGNED }, (_, nonce) => chain.sign({ nonce, to: holder(nonce), value: 1n }, signer)));
+  let millis = Infinity;
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = performance.now();
+    module.decode(raws, chain.LIMITS);
+    millis = Math.min(millis, performance.now() - start);
+  }
+  return ((millis * 1000) / SIGNED).toFixed(1);
+}
+
+const builds: EngineChoice[] = hasNative() ? ["native", "wasm"] : ["wasm"];
+console.log(`${HOLDERS} holders, ${TRANSACTIONS} transactions in batches of ${BATCH}; best of ${ROUNDS} rounds, microseconds each`);
+const rows = builds.map((build) => loadEngine(build)).map((module) => ({ build: module.build, ...measure(module) }));
+console.table(rows);

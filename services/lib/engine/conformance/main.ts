@@ -1,0 +1,63 @@
+/** Runs Ethereum's state tests against the engine: `npm run conformance:evm -- <folder> [--engine native|wasm|auto]`. */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { EngineChoice } from "../src/load.ts";
+import { loadModule } from "../src/load.ts";
+import type { PackedModule } from "../src/module.ts";
+import type { Fixture } from "./fixture.ts";
+import { runCase } from "./run.ts";
+
+const USAGE = `Usage: npm run conformance:evm -- <folder> [options]
+
+Runs every state test file (*.json) below the folder, each case with gas charged under its own fork, and compares
+all accounts and the logs after it; a case that expects an exception must be refused.
+
+Options:
+  --engine <build>  native, wasm or auto (default: auto)
+  --help            this text`;
+
+const CHOICES: EngineChoice[] = ["native", "wasm", "auto"];
+const PROGRESS_FILES = 50;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { engine: { type: "string", default: "auto" }, help: { type: "boolean", default: false } },
+});
+const choice = CHOICES.find((name) => name === values.engine);
+const folder = positionals[0];
+if (values.help) {
+  console.log(USAGE);
+} else if (choice === undefined || folder === undefined || positionals.length > 1) {
+  console.error(USAGE);
+  process.exitCode = 2;
+} else {
+  runFolder(loadModule(choice), folder);
+}
+
+function runFolder(module: PackedModule, root: string): void {
+  const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".json")).sort();
+  console.log(`${files.length} files, ${module.build} build`);
+  const count = { passed: 0, failed: 0 };
+  for (const [number, file] of files.entries()) {
+    runFile(module, join(root, file), file, count);
+    if ((number + 1) % PROGRESS_FILES === 0) console.log(`${number + 1} of ${files.length} files, ${count.failed} failed`);
+  }
+  console.log(`${count.passed} passed, ${count.failed} failed`);
+  // A folder without a case is a mistyped path, not a success.
+  process.exitCode = count.failed === 0 && count.passed > 0 ? 0 : 1;
+}
+
+function runFile(module: PackedModule, path: string, file: string, count: { passed: number; failed: number }): void {
+  const fixtures = JSON.parse(readFileSync(path, "utf8")) as Record<string, Fixture>;
+  for (const [name, fixture] of Object.entries(fixtures)) {
+    for (const [fork, posts] of Object.entries(fixture.post)) {
+      for (const post of posts) {
+        const difference = runCase(module, fixture, fork, post);
+        if (difference === null) count.passed++;
+        else count.failed++;
+        if (difference !== null) console.log(`FAILED ${file}\n  ${name} (${fork})\n  ${difference}`);
+      }
+    }
+  }
+}

@@ -244,10 +244,12 @@ test("genesis cells that are not those of the log stop the partition", async () 
 test("a crash between applying and publishing leaves no gap and doubles nothing", async () => {
   const { server, chain } = await begin();
   await fill(chain, 1);
-  await start(server).then(() => chain.settled());
+  const first = await start(server);
+  await chain.settled();
+  await first.actor.stop();
   const release = server.faults.hold("OUT");
   await fill(chain, 2);
-  const [crashed] = await Promise.all([start(server)]);
+  const crashed = await start(server);
   await until("it to apply", () => crashed.actor.status().n === 11);
   crashed.bus.disconnect();
   release();

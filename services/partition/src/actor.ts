@@ -58,6 +58,8 @@ const FINAL_CODES = new Set([
 ]);
 /** Pause between two looks for the settings of a chain that is not begun yet. */
 const SETTINGS_MS = 200;
+/** What is under way at a stop has this long to end. */
+const SETTLE_MS = 1_000;
 /** OUT has this long to take what a snapshot waits for. */
 const SNAPSHOT_OUT_MS = 60_000;
 
@@ -194,10 +196,17 @@ class RunningActor implements Actor {
       this.#ended.abort();
       this.#reporter.stop();
       for (const unsubscribe of this.#unsubscribe) unsubscribe();
-      await this.#publisher.drained();
-      await this.#snapshotter.idle();
+      await this.#settle();
       await this.#recovered.engine.close();
     }
+  }
+
+  /** What is under way may end in order; a server that does not answer holds nobody up: the next start finds out what it has. */
+  async #settle(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#ports.clock.after(SETTLE_MS, resolve);
+    await Promise.race([Promise.all([this.#publisher.drained(), this.#snapshotter.idle()]), late]);
+    cancel();
   }
 
   /** Reads the log until the actor ends or must stop; what passes is tried again. */

@@ -22,6 +22,9 @@ export const OUT_PART_BYTES = 4 * MIB;
 /** Largest record: what one atomic batch can hold, kept below 1 GiB for the memory of its reader. */
 export const OUT_RECORD_BYTES_MAX = 1_000 * MIB;
 
+/** What LOG may hold unless told otherwise; kept free for it by the server, so that objects and OUT cannot fill its place. */
+export const LOG_BYTES_MAX = 4_096 * MIB;
+
 /** One try of an append or publish; after it the outcome counts as unknown. */
 export const STORE_TRY_MS = 2_000;
 /** An append of unknown outcome is resolved within this time, or the writer gives up. */

@@ -39,7 +39,7 @@ export interface WriterState {
 /**
  * Appends one flush behind `state` and moves it on; `state` stays as it is unless the outcome is `stored`.
  * @returns `other` with the message that stands where this append would
- * @throws IoError UNREACHABLE (outcome unknown) | LOG_SHORTER
+ * @throws IoError UNREACHABLE (outcome unknown)
  */
 export async function appendBehind(
   state: WriterState,
@@ -79,7 +79,8 @@ export async function appendBehind(
 /** What stands right behind `lastSequence`: these messages, nothing, or somebody else's. */
 async function findBehind(stream: Stream, lastSequence: number, messages: StreamMessage[]): Promise<Found<LogMessage>> {
   const last = await stream.lastSequence();
-  if (last < lastSequence) throw new IoError({ code: "LOG_SHORTER", expected: lastSequence, got: last }, "never");
+  // A server whose disk failed forgets its newest message until it is restarted, and an old leader of a cluster knows less: asked again.
+  if (last < lastSequence) throw new IoError({ code: "LOG_SHORTER", expected: lastSequence, got: last }, "later");
   if (last === lastSequence) return { found: "open" };
   const stored = await stream.at(lastSequence + 1);
   if (stored === undefined) throw new IoError({ code: "LAGGING", sequence: lastSequence + 1 }, "later"); // A replica behind the leader.

@@ -45,7 +45,10 @@ export async function settle<T>(
     } catch (error) {
       failure = retryable(error);
     }
-    if (clock.now() + pauseMs >= endsAt) throw new IoError({ code: "UNREACHABLE", tries, waitedMs: msMax }, "later", failure);
+    if (clock.now() + pauseMs >= endsAt) {
+      const last = failure instanceof Error ? failure.message : String(failure);
+      throw new IoError({ code: "UNREACHABLE", tries, waitedMs: msMax, last }, "later", failure);
+    }
     await wait(clock, pauseMs);
     pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX);
   }

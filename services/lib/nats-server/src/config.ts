@@ -11,8 +11,8 @@ export interface ServerConfig {
   logFile: string;
   durability: Durability;
   maxPayloadBytes: number;
-  /** Most bytes JetStream may keep on disk; the server's own default (three quarters of the free disk) if not given. */
-  jetstreamBytesMax?: number;
+  /** Most bytes JetStream may keep on disk. */
+  jetstreamBytesMax: number;
 }
 
 /** The server's configuration file. Texts are written as JSON strings, which the format reads. */
@@ -29,8 +29,8 @@ export function configText(config: ServerConfig): string {
     `jetstream {`,
     `  store_dir: ${JSON.stringify(config.storeFolder)}`,
     `  max_memory_store: ${256 * MIB}`,
+    `  max_file_store: ${config.jetstreamBytesMax}`,
   ];
-  if (config.jetstreamBytesMax !== undefined) lines.push(`  max_file_store: ${config.jetstreamBytesMax}`);
   // Every acknowledged write is on the disk, not only in the operating system's memory.
   if (config.durability === "power") lines.push(`  sync_interval: always`);
   lines.push(`}`, "");

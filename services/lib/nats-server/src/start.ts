@@ -8,7 +8,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -26,6 +26,7 @@ const PORT_TRIES_MAX = 20;
 const START_TRIES_MAX = 3;
 const LOG_LINES_SHOWN = 20;
 const STDERR_BYTES_MAX = 8_192;
+const DISK_SHARE = 0.8;
 
 export interface StartOptions {
   /** The binary, from `findNatsServer`. */
@@ -40,6 +41,7 @@ export interface StartOptions {
   host?: string;
   serverName?: string;
   maxPayloadBytes?: number;
+  /** Most bytes JetStream keeps on disk; default: four fifths of what the disk has for it. */
   jetstreamBytesMax?: number;
 }
 
@@ -188,6 +190,27 @@ class Server implements RunningNatsServer {
     await this.stop();
     this.#options = { ...this.#options, ...changes };
     await this.start();
+  }
+}
+
+/**
+ * What JetStream may fill: a share of the free disk and of what it has already. The server's own default counts only what is
+ * free at its start, so that a store that fills half of a disk would be full after a restart. The rest stays free because a
+ * server that meets a full disk stops storing until it is restarted, while one at its limit refuses and goes on.
+ */
+async function diskShare(storeFolder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(storeFolder);
+  const names = await readdir(storeFolder, { recursive: true, withFileTypes: true });
+  const sizes = await Promise.all(names.filter((name) => name.isFile()).map((name) => sizeOf(join(name.parentPath, name.name))));
+  const used = sizes.reduce((sum, size) => sum + size, 0);
+  return Math.floor(DISK_SHARE * (bavail * bsize + used));
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    return 0; // Gone since the folder was listed.
   }
 }
 

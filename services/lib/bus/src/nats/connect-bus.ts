@@ -32,7 +32,7 @@ export interface ConnectOptions {
   connectMsMax?: number;
   appendMsMax?: number;
   publishMsMax?: number;
-  /** Bytes that LOG and OUT may hold; default: as much as the server has. */
+  /** Bytes that LOG and OUT may hold; -1 for as much as the server has. Default: as they are; new ones 4 GiB and -1. */
   logBytesMax?: number;
   outBytesMax?: number;
   /** Servers that keep each stream; used when it is made. */
@@ -49,7 +49,7 @@ export interface ConnectOptions {
  */
 export async function connectBus(options: ConnectOptions): Promise<Bus> {
   const log = options.log ?? noTelemetry().log;
-  const { durability, monitorUrl, logBytesMax = -1, outBytesMax = -1, replicas = 1 } = options;
+  const { durability, monitorUrl, logBytesMax, outBytesMax, replicas = 1 } = options;
   const nc = await dial(options);
   let peers: string[] = [];
   const connection = new Connection(nc, log, () => recheck(() => checkDurability(nc, durability, monitorUrl, peers), log, nc));

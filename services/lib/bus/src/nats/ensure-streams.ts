@@ -2,15 +2,15 @@
 import { IoError } from "@meridian/core";
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
-import { MESSAGE_BYTES_MAX } from "../limits.ts";
+import { LOG_BYTES_MAX, MESSAGE_BYTES_MAX } from "../limits.ts";
 import { LOG_SUBJECTS, OUT_SUBJECTS, STREAM } from "../names.ts";
 import type { Connection } from "./connection.ts";
 import { SERVER_ERROR, createStream, isRefusal, streamInfo, updateStream } from "./jetstream-api.ts";
 
 export interface StreamLimits {
-  /** Bytes a stream may hold; -1 for as much as the server has. */
-  logBytesMax: number;
-  outBytesMax: number;
+  /** Bytes a stream may hold, -1 for as much as the server has. Undefined: as it is, or LOG_BYTES_MAX and -1 for new ones. */
+  logBytesMax: number | undefined;
+  outBytesMax: number | undefined;
   /** Servers that keep each stream, bucket and object. */
   replicas: number;
 }
@@ -29,6 +29,8 @@ const COMMON: Partial<StreamConfig> = {
   deny_purge: false,
 };
 
+const NO_ROOM = [SERVER_ERROR.storageExceeded, SERVER_ERROR.insufficientResources];
+
 /** Of an existing stream these must be as we would have made them. */
 const CHECKED = [
   "retention",
@@ -44,25 +46,43 @@ const CHECKED = [
 
 /** @returns names of the servers that keep LOG; empty on a single server */
 export async function ensureStreams(connection: Connection, limits: StreamLimits): Promise<string[]> {
-  const log = await ensureStream(connection, STREAM.log, LOG_SUBJECTS, limits.logBytesMax, limits.replicas);
-  await ensureStream(connection, STREAM.out, OUT_SUBJECTS, limits.outBytesMax, limits.replicas);
-  const { leader, replicas } = log.cluster ?? {};
-  return [...(leader === undefined ? [] : [leader]), ...(replicas ?? []).map(({ name }) => name)];
+  const { logBytesMax, outBytesMax, replicas } = limits;
+  const log = await ensureStream(connection, STREAM.log, LOG_SUBJECTS, logBytesMax, [LOG_BYTES_MAX, -1], replicas);
+  await ensureStream(connection, STREAM.out, OUT_SUBJECTS, outBytesMax, [-1], replicas);
+  const { leader, replicas: others } = log.cluster ?? {};
+  return [...(leader === undefined ? [] : [leader]), ...(others ?? []).map(({ name }) => name)];
 }
 
+/** @param defaults sizes for a new stream, tried in order: a small server cannot keep the first one free */
 async function ensureStream(
   connection: Connection,
   name: string,
   subjects: string,
-  bytesMax: number,
+  bytesMax: number | undefined,
+  defaults: readonly number[],
   replicas: number,
 ): Promise<StreamInfo> {
-  const config = { ...COMMON, name, subjects: [subjects], max_bytes: bytesMax, num_replicas: replicas };
+  const config = { ...COMMON, name, subjects: [subjects], num_replicas: replicas };
   const existing = await infoOrUndefined(connection, name);
-  const info = existing ?? (await createOrInfo(connection, config));
+  const info = existing ?? (await createFirst(connection, config, bytesMax === undefined ? defaults : [bytesMax]));
   checkConfig(name, subjects, info.config);
-  if (info.config.max_bytes === bytesMax) return info;
+  if (bytesMax === undefined || info.config.max_bytes === bytesMax) return info;
   return updateStream(connection, { ...info.config, max_bytes: bytesMax });
+}
+
+async function createFirst(
+  connection: Connection,
+  config: Partial<StreamConfig> & { name: string },
+  sizes: readonly number[],
+): Promise<StreamInfo> {
+  for (const size of sizes.slice(0, -1)) {
+    try {
+      return await createOrInfo(connection, { ...config, max_bytes: size });
+    } catch (error) {
+      if (!NO_ROOM.some((errCode) => isRefusal(error, errCode))) throw error;
+    }
+  }
+  return createOrInfo(connection, { ...config, max_bytes: sizes.at(-1) ?? -1 });
 }
 
 async function infoOrUndefined(connection: Connection, name: string): Promise<StreamInfo | undefined> {

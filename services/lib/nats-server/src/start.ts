@@ -117,7 +117,7 @@ class Server implements RunningNatsServer {
     const name = serverName ?? `meridian-${port}`;
     const limits = {
       maxPayloadBytes: maxPayloadBytes ?? 8 * MIB,
-      ...(jetstreamBytesMax === undefined ? {} : { jetstreamBytesMax }),
+      jetstreamBytesMax: jetstreamBytesMax ?? (await diskShare(storeFolder)),
     };
     const text = configText({
       serverName: name,

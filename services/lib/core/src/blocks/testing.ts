@@ -3,7 +3,8 @@
  * same transactions whatever the number of partitions, so that blocks must come out equal. Not for production code.
  */
 import { concatBytes, writeU16, writeU32, writeU64 } from "../bytes.ts";
-import type { BlockEngine } from "./assemble.ts";
+import { nextBlock, openAssembly, takeRecords } from "./assemble.ts";
+import type { AssembledBlock, BlockEngine } from "./assemble.ts";
 import type { OpenedBlock, OutRecord } from "../entries.ts";
 import type { PartitionId } from "../ranges.ts";
 import { evenRangeMap } from "../ranges.ts";
@@ -268,4 +269,17 @@ export function fakeBlockEngine(): BlockEngine & { keccak256: typeof testHash } 
       };
     },
   };
+}
+
+/** The assembled blocks 0 to `blocks` of a made-up chain. */
+export function testBlocks(options: TestChainOptions, partitions = 2, engine: BlockEngine = fakeBlockEngine()): AssembledBlock[] {
+  const records = testRecords(testFlushes(options), partitions, options);
+  const start = { head: null, sequence: 0, positions: [], marks: [] };
+  const assembly = openAssembly(start, { sha256: testHash, tailBytesMax: Number.MAX_SAFE_INTEGER, marksMax: 1_000 });
+  const blocks: AssembledBlock[] = [];
+  for (const message of shuffledMessages(records, options.seed)) {
+    takeRecords(assembly, message);
+    for (let block = nextBlock(assembly, engine); block !== null; block = nextBlock(assembly, engine)) blocks.push(block);
+  }
+  return blocks;
 }

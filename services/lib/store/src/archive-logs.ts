@@ -1,0 +1,111 @@
+/** Finding logs in stored blocks: bloom of the block, then the columns that the filter constrains, then the log itself. */
+import { bloomMayMatch, LOG_COLUMNS, logCandidates, logMatches, logOffset, readU32, TX } from "@meridian/core";
+import type { ArchiveLog, PreparedFilter } from "@meridian/core";
+import { chunkCount, chunkFirstLog, chunkResultAt, chunkTransactionAt } from "./archive-layout.ts";
+import type { StoredBlock } from "./archive-layout.ts";
+import { readBlock } from "./archive-read.ts";
+import { BLOOM_BYTES, BLOOM_GROUP, bodyKey, columnKey, readValue } from "./archive-tables.ts";
+import type { ArchiveTables } from "./archive-tables.ts";
+
+/** How much a search may still return; both count down. */
+export interface LogBudget {
+  logs: number;
+  bytes: number;
+}
+
+/** What a log costs in a reply beside its data. */
+const LOG_BYTES = 320;
+
+/**
+ * Appends the matching logs of blocks [first, last] to `found`, in order. Does nothing more once the budget is below 0.
+ * Blocks that are not there are passed over. Call it for short ranges: it holds the thread.
+ */
+export function findLogs(
+  tables: ArchiveTables,
+  filter: PreparedFilter,
+  first: number,
+  last: number,
+  budget: LogBudget,
+  found: ArchiveLog[],
+): void {
+  let group = -1;
+  let blooms: Uint8Array | undefined;
+  for (let number = first; number <= last && budget.logs >= 0 && budget.bytes >= 0; number++) {
+    if (Math.floor(number / BLOOM_GROUP) !== group) {
+      group = Math.floor(number / BLOOM_GROUP);
+      blooms = readValue(tables.blooms, group);
+    }
+    if (blooms === undefined || !bloomMayMatch(filter, blooms, (number % BLOOM_GROUP) * BLOOM_BYTES)) continue;
+    const candidates = candidatesOf(tables, filter, number);
+    if (candidates.length > 0) collect(tables, filter, number, candidates, budget, found);
+  }
+}
+
+/** Reads only the columns that the filter needs; the address column is there whenever a block has logs. */
+function candidatesOf(tables: ArchiveTables, filter: PreparedFilter, number: number): Uint32Array {
+  const needed = new Set([...filter.places.map(({ column }) => column), filter.topicsMin]);
+  const addresses = readValue(tables.columns, columnKey(number, 0));
+  if (addresses === undefined) return new Uint32Array(0);
+  const logCount = addresses.length / 4;
+  const keys = new Uint32Array(LOG_COLUMNS * logCount);
+  for (const column of needed) {
+    if (column >= LOG_COLUMNS) return new Uint32Array(0);
+    const part = column === 0 ? addresses : readValue(tables.columns, columnKey(number, column));
+    if (part === undefined) return new Uint32Array(0); // no log of this block has a topic at this place
+    new Uint8Array(keys.buffer, column * logCount * 4, part.length).set(part);
+  }
+  return logCandidates(filter, keys);
+}
+
+function collect(
+  tables: ArchiveTables,
+  filter: PreparedFilter,
+  number: number,
+  candidates: Uint32Array,
+  budget: LogBudget,
+  found: ArchiveLog[],
+): void {
+  const block = readBlock(tables, number);
+  if (block === null) return;
+  let chunk: Uint8Array | undefined;
+  let chunkAt = -1; // place in block.chunks
+  let transaction = 0; // in the chunk
+  for (const log of candidates) {
+    while (chunk === undefined || log >= chunkFirstLog(chunk, chunkCount(chunk))) {
+      chunkAt++;
+      transaction = 0;
+      chunk = readValue(tables.bodies, bodyKey(number, block.chunks[chunkAt]!));
+      if (chunk === undefined) return;
+    }
+    while (log >= chunkFirstLog(chunk, transaction + 1)) transaction++;
+    const at = logOffset(chunk, chunkResultAt(chunk, transaction), log - chunkFirstLog(chunk, transaction));
+    if (!logMatches(filter, chunk, at)) continue;
+    const hit = logAt(block, chunk, transaction, at, log, block.chunks[chunkAt]!);
+    budget.logs--;
+    budget.bytes -= LOG_BYTES + hit.data.length;
+    if (budget.logs < 0 || budget.bytes < 0) return;
+    found.push(hit);
+  }
+}
+
+function logAt(
+  block: StoredBlock,
+  chunk: Uint8Array,
+  transaction: number,
+  at: number,
+  logIndex: number,
+  first: number,
+): ArchiveLog {
+  const topicCount = chunk[at + 20]!;
+  const dataAt = at + 25 + topicCount * 32;
+  const hashAt = chunkTransactionAt(chunk, transaction) + TX.hash;
+  return {
+    block: { number: block.number, hash: block.hash, timestamp: block.timestamp },
+    transactionHash: chunk.slice(hashAt, hashAt + 32),
+    transactionIndex: first + transaction,
+    logIndex,
+    address: chunk.slice(at, at + 20),
+    topics: Array.from({ length: topicCount }, (_, topic) => chunk.slice(at + 21 + topic * 32, at + 53 + topic * 32)),
+    data: chunk.slice(dataAt, dataAt + readU32(chunk, dataAt - 4)),
+  };
+}

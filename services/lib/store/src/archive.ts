@@ -1,0 +1,123 @@
+/** The archive's store: blocks, transactions, receipts and logs in one LMDB file. */
+import { assert } from "@meridian/core";
+import type { ArchiveLog, AssembledBlock, AssemblyStart, ChainHead, PreparedFilter } from "@meridian/core";
+import type { StoredBlock } from "./archive-layout.ts";
+import { findLogs } from "./archive-logs.ts";
+import type { LogBudget } from "./archive-logs.ts";
+import {
+  edgeNumber,
+  findTransaction,
+  readBlock,
+  readBody,
+  readHashes,
+  readMarks,
+  readNumber,
+  readTransaction,
+} from "./archive-read.ts";
+import type { StoredBody, StoredTransaction } from "./archive-read.ts";
+import { BLOOM_BYTES, BLOOM_GROUP, openTables, tableBytes, readValue } from "./archive-tables.ts";
+import { putBlock, removeBlock } from "./archive-write.ts";
+import type { BloomGroup } from "./archive-write.ts";
+
+export interface ArchiveStore {
+  /** The newest block, null if there is none. */
+  head(): ChainHead | null;
+  /** Number of the oldest block; 0 if there is none. */
+  oldest(): number;
+  /** Where assembly goes on. */
+  start(): AssemblyStart;
+  /**
+   * Puts the next block, or any first one; resolves when it is committed. One at a time.
+   * @throws IoError STORE_WRITE if the disk is full or failing: nothing of the block is there, the same block may be put again
+   */
+  put(block: AssembledBlock): Promise<void>;
+  /** Removes the oldest block; not the only one. @throws IoError STORE_WRITE */
+  removeOldest(): Promise<void>;
+  block(by: number | Uint8Array): StoredBlock | null;
+  /** Packed hashes of a block's transactions. */
+  hashes(number: number): Uint8Array;
+  bloom(number: number): Uint8Array;
+  body(block: StoredBlock, from: number, count: number, bytesMax: number): StoredBody;
+  transaction(block: StoredBlock, index: number): StoredTransaction | null;
+  find(hash: Uint8Array): StoredTransaction | null;
+  /** Appends the matching logs of blocks [first, last] to `found` until the budget is below 0; holds the thread, so cut wide ranges. */
+  logs(filter: PreparedFilter, first: number, last: number, budget: LogBudget, found: ArchiveLog[]): void;
+  bytes(): number;
+  close(): Promise<void>;
+}
+
+/** lmdb's close never ends after a failed commit. */
+const CLOSE_MS_MAX = 3_000;
+
+/**
+ * Opens the store in `folder`, made if it is not there. One process at a time.
+ * @throws IoError STORE_OPEN | FORMAT_UNKNOWN
+ */
+export function openArchive(folder: string): ArchiveStore {
+  const tables = openTables(folder);
+  const open: BloomGroup = { group: -1, blooms: new Uint8Array(0) };
+  let head = headOf(newest());
+  let oldest = edgeNumber(tables, "oldest") ?? 0;
+  let isPutting = false;
+
+  function newest(): StoredBlock | null {
+    const number = edgeNumber(tables, "newest");
+    return number === null ? null : readBlock(tables, number);
+  }
+
+  async function put(block: AssembledBlock): Promise<void> {
+    assert(!isPutting, "a block is put while another one is");
+    assert(head === null || block.number === head.number + 1, `block ${block.number} is put after ${head?.number}`);
+    isPutting = true;
+    try {
+      await putBlock(tables, open, block);
+    } finally {
+      isPutting = false;
+    }
+    if (head === null) oldest = block.number;
+    head = headOf(block);
+  }
+
+  async function removeOldest(): Promise<void> {
+    assert(head !== null && oldest < head.number, "the only block is to be removed");
+    await removeBlock(tables, oldest);
+    oldest++;
+  }
+
+  return {
+    head: () => head,
+    oldest: () => oldest,
+    start() {
+      const block = newest();
+      if (block === null) return { head: null, sequence: 0, positions: [], marks: [] };
+      return { head: headOf(block), ...block.progress, marks: readMarks(tables) };
+    },
+    put,
+    removeOldest,
+    block(by) {
+      const number = typeof by === "number" ? by : readNumber(tables, by);
+      return number === null ? null : readBlock(tables, number);
+    },
+    hashes: (number) => readHashes(tables, number),
+    bloom(number) {
+      const at = (number % BLOOM_GROUP) * BLOOM_BYTES;
+      return (
+        readValue(tables.blooms, Math.floor(number / BLOOM_GROUP))?.slice(at, at + BLOOM_BYTES) ?? new Uint8Array(BLOOM_BYTES)
+      );
+    },
+    body: (block, from, count, bytesMax) => readBody(tables, block, from, count, bytesMax),
+    transaction: (block, index) => readTransaction(tables, block, index),
+    find: (hash) => findTransaction(tables, hash),
+    logs: (filter, first, last, budget, found) => findLogs(tables, filter, first, last, budget, found),
+    bytes: () => tableBytes(tables),
+    async close() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, CLOSE_MS_MAX);
+      await Promise.race([tables.root.close(), promise]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+const headOf = (block: Pick<StoredBlock, "number" | "hash" | "timestamp"> | null): ChainHead | null =>
+  block && { number: block.number, hash: block.hash, timestamp: block.timestamp };

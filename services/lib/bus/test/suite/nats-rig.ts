@@ -21,8 +21,8 @@ interface Open {
 export async function natsRig(): Promise<Rig> {
   const server = await testNatsServer();
   const open: Open[] = [];
-  const admin: NatsConnection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 20 });
-  const manager: JetStreamManager = await jetstreamManager(admin);
+  let admin: NatsConnection = await connect({ servers: server.url });
+  let manager: JetStreamManager = await jetstreamManager(admin);
   const lastSequence = async (stream: StreamName) => (await manager.streams.info(stream)).state.last_seq;
   const proxyOf = (bus: Bus): Proxy => {
     const found = open.find((one) => one.bus === bus)?.proxy;
@@ -60,8 +60,11 @@ export async function natsRig(): Promise<Rig> {
     },
     hold: (bus, stream) => proxyOf(bus).hold(`PUB ${stream.toLowerCase()}.`),
     crash: async () => {
+      await admin.close();
       await server.kill("SIGKILL");
       await server.restart();
+      admin = await connect({ servers: server.url });
+      manager = await jetstreamManager(admin);
     },
     reset: async () => {
       for (const { bus, proxy } of open.splice(0)) {

@@ -7,8 +7,16 @@ import { dirname, join, relative } from "node:path";
 
 const PACKAGES = "{services/*,services/lib/*,operators/*,loadtest}/package.json";
 
-/** Tools start services as processes, and the simulator imports them: their results depend on everything that runs. */
+/**
+ * Tools start services as processes, and the simulator imports them: their results depend on everything that runs, and their
+ * tests run alone, for they have bounds on time.
+ */
 const KINDS_THAT_RUN_ALL = ["kind:tool", "kind:sim"];
+
+/** The native engine is built outside of git: whether it is there, and which, decides what tests run with. */
+const NATIVE_ENGINE = {
+  runtime: `node -p "fs.globSync('services/lib/engine/native/*.node').map((file) => file + fs.statSync(file).mtimeMs).join()"`,
+};
 
 /** @type {import("@nx/devkit").CreateNodes} */
 export const createNodes = [
@@ -51,7 +59,12 @@ function project(root, workspaceRoot) {
   return {
     targets: {
       ...targets,
-      test: { ...test, inputs: [...test.inputs, "{workspaceRoot}/vitest.config.ts"], outputs: [`{workspaceRoot}/${report}`] },
+      test: {
+        ...test,
+        parallelism: !runsAll,
+        inputs: [...test.inputs, "{workspaceRoot}/vitest.config.ts", NATIVE_ENGINE],
+        outputs: [`{workspaceRoot}/${report}`],
+      },
     },
   };
 }

@@ -79,6 +79,6 @@ class PartsJoiner {
   }
 }
 
-function batchOf(stored: StoredMessage, { partition }: OutMessage, body: Uint8Array): OutBatch {
-  return { sequence: stored.sequence, partition, records: decodeOutRecords(body), headers: plainHeaders(stored.headers) };
+function batchOf({ sequence, headers }: StoredMessage, { partition, part }: OutMessage, body: Uint8Array): OutBatch {
+  return { firstSequence: sequence - part, sequence, partition, records: decodeOutRecords(body), headers: plainHeaders(headers) };
 }

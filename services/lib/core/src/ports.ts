@@ -73,7 +73,9 @@ export interface Out {
   truncate(sequence: number): Promise<void>;
 }
 export interface OutBatch {
-  sequence: number; // stream sequence
+  /** Stream sequence of its message; of the first and the last one if a large record came in parts. */
+  firstSequence: number;
+  sequence: number;
   partition: PartitionId;
   records: OutRecord[];
   headers: Headers;

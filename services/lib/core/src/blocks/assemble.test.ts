@@ -90,7 +90,7 @@ describe("what arrives twice, differs or is missing", () => {
   });
   const again = (messages: TestMessage[], partition: number, record: OutRecord): TestMessage[] => [
     ...messages,
-    { sequence: messages.length + 1, partition, records: [record] },
+    { firstSequence: messages.length + 1, sequence: messages.length + 1, partition, records: [record] },
   ];
   const replaced = (partition: number, n: number, change: Partial<OutRecord>): TestMessage[] =>
     messagesOf(
@@ -240,9 +240,21 @@ test("a partition that starts later takes part from its first block on", () => {
         },
       })),
   );
-  const early = { sequence: 1, partition: 2, records: late[2]! };
+  const early = { firstSequence: 1, sequence: 1, partition: 2, records: late[2]! };
   const { assembly, blocks } = assemble([early, ...shuffledMessages(late.slice(0, 2), 4)]);
   expect(assembly.alarm).toBeNull();
   expect(blocks.map(({ number }) => number)).toEqual([0, 1, 2, 3, 4]);
   expect(blocks.map(({ progress }) => progress.positions.find(([partition]) => partition === 2)?.[1])).toEqual([0, 0, 0, 1, 2]);
+});
+
+test("progress goes back to the first part of a record that came in parts", () => {
+  // Every message takes three sequences, as if each record stood in three parts.
+  const messages = shuffledMessages(testRecords(testFlushes({ seed: 3, blocks: 6 }), 3), 4).map((message) => ({
+    ...message,
+    firstSequence: message.sequence * 3 - 2,
+    sequence: message.sequence * 3,
+  }));
+  const { blocks } = assemble(messages);
+  expect(blocks).toHaveLength(7);
+  expect(blocks.map(({ progress }) => progress.sequence % 3)).toEqual(blocks.map(() => 0));
 });

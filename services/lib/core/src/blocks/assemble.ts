@@ -64,7 +64,7 @@ export interface AssembledBlock extends Merged {
   snapshot: boolean; // partitions take a snapshot at its end
   progress: AssemblyProgress;
   marks: RecordMarks[];
-  /** OUT messages that its records came in, for trace links; ascending. */
+  /** First sequences of the OUT messages that its records came in, for trace links; ascending. */
   sequences: number[];
 }
 
@@ -89,7 +89,7 @@ interface TailRecord {
   count: number;
   transactions: Uint8Array;
   results: Uint8Array;
-  sequence: number;
+  firstSequence: number; // of its OUT message
   mark: Uint8Array;
   closes: Closing | null;
 }
@@ -142,7 +142,10 @@ export interface Taken {
 }
 
 /** Takes one OUT message. Sets `assembly.alarm` and takes nothing more if something cannot be (B1). Mutates `assembly`. */
-export function takeRecords(assembly: Assembly, message: Pick<OutBatch, "sequence" | "partition" | "records">): Taken {
+export function takeRecords(
+  assembly: Assembly,
+  message: Pick<OutBatch, "firstSequence" | "sequence" | "partition" | "records">,
+): Taken {
   const outcome: Taken = { taken: 0, duplicates: 0, unchecked: 0 };
   if (assembly.tailBytes > assembly.options.tailBytesMax) {
     const { tailBytesMax } = assembly.options;
@@ -158,7 +161,7 @@ export function takeRecords(assembly: Assembly, message: Pick<OutBatch, "sequenc
     const tail = assembly.tails.get(message.partition) ?? openTail(0);
     assembly.tails.set(message.partition, tail);
     if (record.n <= tail.n) dropDuplicate(assembly, message.partition, tail, record, outcome);
-    else takeRecord(assembly, message.partition, tail, record, message.sequence, outcome);
+    else takeRecord(assembly, message.partition, tail, record, message.firstSequence, outcome);
   }
   assembly.sequence = Math.max(assembly.sequence, message.sequence);
   return outcome;
@@ -176,7 +179,7 @@ function takeRecord(
   partition: PartitionId,
   tail: Tail,
   record: OutRecord,
-  sequence: number,
+  firstSequence: number,
   outcome: Taken,
 ): void {
   const { n, flush, transactions, results } = record;
@@ -193,7 +196,7 @@ function takeRecord(
   const closes = closingOf(record);
   tail.n = n;
   tail.marks.set(n, mark);
-  tail.records.push({ n, flush, count, transactions, results, sequence, mark, closes });
+  tail.records.push({ n, flush, count, transactions, results, firstSequence, mark, closes });
   if (closes !== null && tail.closeAt < 0) tail.closeAt = tail.records.length - 1;
   assembly.tailBytes += recordBytes(record);
   outcome.taken++;
@@ -306,7 +309,7 @@ function build(assembly: Assembly, engine: BlockEngine, closing: Closing, closin
       firstN: taken[0]!.n,
       marks: concatBytes(taken.map(({ mark }) => mark)),
     })),
-    sequences: [...new Set(records.map(({ sequence }) => sequence))].sort((left, right) => left - right),
+    sequences: [...new Set(records.map(({ firstSequence }) => firstSequence))].sort((left, right) => left - right),
   };
 }
 
@@ -325,7 +328,7 @@ function progressOf(assembly: Assembly): AssemblyProgress {
   for (const [partition, tail] of [...assembly.tails].sort(([left], [right]) => left - right)) {
     positions.push([partition, tail.builtN]);
     const first = tail.records[0];
-    if (first !== undefined) sequence = Math.min(sequence, first.sequence - 1);
+    if (first !== undefined) sequence = Math.min(sequence, first.firstSequence - 1);
   }
   return { sequence, positions };
 }

@@ -201,6 +201,7 @@ function closedBlock(
 
 /** One OUT message. */
 export interface TestMessage {
+  firstSequence: number;
   sequence: number;
   partition: PartitionId;
   records: OutRecord[];
@@ -218,7 +219,8 @@ export function shuffledMessages(records: readonly OutRecord[][], seed: number, 
     const from = taken[partition]!;
     const part = records[partition]!.slice(from, from + 1 + next(recordsMax));
     taken[partition] = from + part.length;
-    messages.push({ sequence: messages.length + 1, partition, records: part });
+    const sequence = messages.length + 1;
+    messages.push({ firstSequence: sequence, sequence, partition, records: part });
   }
 }
 

@@ -27,8 +27,10 @@ export interface Cluster {
   readonly nats: RunningNatsServer;
   /** By name: scheduler-0, scheduler-1, host-0, …, archive-0, …, gateway-0, … */
   readonly processes: ReadonlyMap<string, SupervisedProcess>;
-  /** kill -9 of nats-server and its restart. */
+  /** kill -9 of nats-server, which is then started again. */
   crashNats(): Promise<void>;
+  /** Restarts nats-server in order, with another bound on its disk use. */
+  restartNats(changes: { jetstreamBytesMax?: number }): Promise<void>;
   /** Resolves when JSON-RPC answers; blocks need not be there yet. @throws IoError NOT_READY with the tails of the logs' names */
   answering(msMax?: number): Promise<void>;
   /** Resolves when a block after genesis is sealed. @throws IoError NOT_READY */
@@ -107,6 +109,7 @@ class LocalCluster implements Cluster {
   readonly #options: ClusterOptions;
   readonly #watchdog: Watchdog;
   readonly #keepingNats: Promise<void>;
+  #natsChange: Promise<void> = Promise.resolve();
   #isStopping = false;
 
   constructor(options: ClusterOptions, folder: DataFolder, nats: RunningNatsServer, rpcUrls: string[], ports: number[]) {
@@ -128,6 +131,11 @@ class LocalCluster implements Cluster {
 
   async crashNats(): Promise<void> {
     await this.nats.kill("SIGKILL"); // `#keepNats` starts it again.
+  }
+
+  async restartNats(changes: { jetstreamBytesMax?: number }): Promise<void> {
+    this.#natsChange = this.nats.restart(changes);
+    await this.#natsChange;
   }
 
   async answering(msMax = READY_MS_MAX): Promise<void> {
@@ -174,8 +182,11 @@ class LocalCluster implements Cluster {
   /** Starts nats-server again whenever it ends. */
   async #keepNats(): Promise<void> {
     for (let restartMs = 100; ; restartMs = Math.min(restartMs * 2, NATS_RESTART_MS_MAX)) {
-      await this.nats.ended();
+      const ended = this.nats.ended();
+      await ended;
       if (this.#isStopping) return;
+      await this.#natsChange;
+      if (this.nats.ended() !== ended) continue; // Restarted in order: there is a new process to watch.
       this.#options.onEvent({ kind: "ended", name: "nats-server", how: "ended", restartMs });
       await delay(restartMs);
       if (this.#isStopping) return;

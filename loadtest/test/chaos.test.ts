@@ -1,0 +1,32 @@
+/** One round of every fault under load; `npm run chaos` does the same for longer. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Cluster, startCluster } from "@meridian/launcher";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { failuresOf, runChaos } from "../chaos/chaos.ts";
+import { FAULTS } from "../chaos/faults.ts";
+
+let cluster: Cluster;
+let dataFolder: string;
+
+beforeAll(async () => {
+  dataFolder = await mkdtemp(join(tmpdir(), "meridian-chaos-"));
+  cluster = await startCluster({ dataFolder, port: 0, blockMs: 250, crashesPerMinuteMax: 1_000 });
+  await cluster.ready();
+});
+afterAll(async () => {
+  await cluster.stop();
+  await rm(dataFolder, { recursive: true, force: true });
+});
+
+test("after kill -9 of every process and pauses of leader and host nothing acknowledged is lost or ran twice", async () => {
+  const lines: string[] = [];
+  const say = (text: string) => lines.push(text);
+  const options = { cluster, chainId: 31_337, rounds: 1, seed: 1, accounts: 200, transactionsPerSecond: 100, say };
+  const report = await runChaos(options);
+  expect(failuresOf(report), lines.join("\n")).toEqual([]);
+  expect(report.faults).toHaveLength(FAULTS.length);
+  expect(report.acknowledged).toBe(report.checked.receipts);
+  expect(report.verified.transactions).toBeGreaterThan(report.acknowledged);
+});

@@ -20,7 +20,7 @@ export async function until<T>(what: string, check: () => T | Promise<T>, msMax 
 export class TestChain {
   readonly bus: Bus;
   readonly partitions: PartitionId[];
-  readonly writer: LogWriter;
+  readonly #writer: LogWriter | null;
   /** Everything in OUT, by partition, in stream order. */
   readonly out = new Map<PartitionId, OutRecord[]>();
   readonly reports = new Map<PartitionId, Report>();
@@ -28,10 +28,10 @@ export class TestChain {
   readonly #ended = new AbortController();
   readonly #collecting: Promise<void>;
 
-  private constructor(bus: Bus, partitions: PartitionId[], writer: LogWriter) {
+  private constructor(bus: Bus, partitions: PartitionId[], writer: LogWriter | null) {
     this.bus = bus;
     this.partitions = partitions;
-    this.writer = writer;
+    this.#writer = writer;
     bus.wire.subscribe(SUBJECT.reports, ({ payload }) => {
       const report = decodeReport(payload);
       this.reports.set(report.partition, report);
@@ -50,6 +50,17 @@ export class TestChain {
     const taken = await bus.log.takeOver("test", partitions);
     assert("writer" in taken, "nobody else takes over in a test");
     return new TestChain(bus, partitions, taken.writer);
+  }
+
+  /** Sees what partitions make of a chain that somebody else writes. */
+  static follow(bus: Bus, count: number): TestChain {
+    const partitions = Array.from({ length: count }, (_, partition) => partition);
+    return new TestChain(bus, partitions, null);
+  }
+
+  get writer(): LogWriter {
+    assert(this.#writer !== null, "this chain is only followed");
+    return this.#writer;
   }
 
   /** Number of the open block. */

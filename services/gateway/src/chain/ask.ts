@@ -1,0 +1,26 @@
+/** Requests to partitions and archives, asked again for a bounded time while nobody is there to answer. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Wire } from "@meridian/core";
+import { isIoError } from "@meridian/core";
+
+export interface AskOptions {
+  /** Of one request: longer than a partition waits for a block. */
+  timeoutMs: number;
+  /** How long to ask again while there is no responder: a host that restarts needs moments. */
+  absentMsMax: number;
+}
+
+const ABSENT_POLL_MS = 50;
+
+/** @throws IoError NO_RESPONDERS | TIMEOUT */
+export async function ask(wire: Wire, subject: string, payload: Uint8Array, options: AskOptions): Promise<Uint8Array> {
+  const deadlineAt = performance.now() + options.absentMsMax;
+  for (;;) {
+    try {
+      return await wire.request(subject, payload, { timeoutMs: options.timeoutMs });
+    } catch (error) {
+      if (!isIoError(error, "NO_RESPONDERS") || performance.now() >= deadlineAt) throw error;
+    }
+    await sleep(ABSENT_POLL_MS);
+  }
+}

@@ -1,0 +1,71 @@
+/** The gateway's process: environment -> settings -> ports -> run. */
+import { availableParallelism, hostname } from "node:os";
+import { connectBus } from "@meridian/bus";
+import { isIoError, readSettings, settingsHelp } from "@meridian/core";
+import type { Durability } from "@meridian/core";
+import { loadEngine } from "@meridian/engine";
+import type { EngineChoice } from "@meridian/engine";
+import { startTelemetry, telemetrySettings } from "@meridian/telemetry";
+import { startWorkerPool } from "./ingest/worker-pool.ts";
+import { LIMITS } from "./limits.ts";
+import { runGateway } from "./run.ts";
+import { gatewaySettings, limitsOf } from "./settings.ts";
+
+const VERSION = "0.1.0";
+const STOP_MS_MAX = 5_000;
+
+if (process.argv.includes("--help")) {
+  console.log(settingsHelp({ ...gatewaySettings, ...telemetrySettings }, "The Meridian gateway: Ethereum JSON-RPC over HTTP."));
+} else {
+  await main().catch(fail);
+}
+
+function fail(error: unknown): never {
+  console.error(isIoError(error) || error instanceof Error ? error.message : error);
+  process.exit(1);
+}
+
+async function main(): Promise<void> {
+  const settings = readSettings(gatewaySettings, process.env);
+  const instance = settings.instance ?? `${hostname()}-${process.pid}`;
+  const telemetry = await startTelemetry({ service: "gateway", instance, version: VERSION, env: process.env });
+  const { log } = telemetry;
+  const durability: Durability = settings.durability;
+  const choice: EngineChoice = settings.engine;
+  const engine = loadEngine(choice);
+  const bus = await connectBus({ url: settings.natsUrl, name: `gateway ${instance}`, durability, log });
+  const workers = settings.workers ?? availableParallelism();
+  const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax } = LIMITS;
+  const gateway = await runGateway(
+    {
+      bus,
+      engine,
+      telemetry,
+      startIngest: (limits) => startWorkerPool({ engine: choice, limits, workers, queueMax, queueBytesMax, log, onLost: fail }),
+    },
+    {
+      host: settings.httpHost,
+      port: settings.httpPort,
+      healthPort: settings.healthPort,
+      origins: settings.corsOrigins,
+      hosts: settings.httpHosts,
+      version: `Meridian/v${VERSION}/${process.platform}-${process.arch}/node${process.versions.node}`,
+      limits: limitsOf(settings),
+    },
+  );
+  const { chainId } = gateway.chain;
+  log.info({ host: settings.httpHost, port: gateway.port, chainId, engine: engine.build, workers }, "Gateway listens");
+  const why = await Promise.race([signal(), bus.closed.then(() => "the connection to NATS is gone for good")]);
+  log.info({ why }, "Stopping");
+  setTimeout(() => fail("The gateway did not stop in time."), STOP_MS_MAX).unref();
+  await gateway.stop();
+  await bus.close();
+  await telemetry.shutdown();
+  process.exit(why.startsWith("SIG") ? 0 : 1);
+}
+
+function signal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
+  });
+}

@@ -1,0 +1,129 @@
+/** The gateway, put together from its ports. */
+import type { Bus, ChainSettings, EngineModule, Telemetry } from "@meridian/core";
+import { archiveReader } from "./chain/archive.ts";
+import { stateReader } from "./chain/state.ts";
+import { watchChain } from "./chain/view.ts";
+import type { ChainView } from "./chain/view.ts";
+import { makeGateway } from "./gateway.ts";
+import { rateLimit } from "./http/rate-limit.ts";
+import { serveHttp, serveProbes } from "./http/server.ts";
+import type { IngestLimits } from "./ingest/ingest.ts";
+import type { Ingest } from "./ingest/worker-pool.ts";
+import { LIMITS } from "./limits.ts";
+import type { Limits } from "./limits.ts";
+import type { Backend } from "./methods/method.ts";
+import { callRunner } from "./rpc/run-calls.ts";
+import type { CountCalls } from "./rpc/run-calls.ts";
+import { makeReceiptWaits } from "./submit/receipt-waits.ts";
+import { makeRecent } from "./submit/recent.ts";
+import { Submitter } from "./submit/submitter.ts";
+
+export interface GatewayRunPorts {
+  bus: Bus;
+  engine: EngineModule;
+  telemetry: Telemetry;
+  /** Starts what decodes transactions: worker threads, or in tests the same function in this thread. */
+  startIngest(limits: IngestLimits): Promise<Ingest>;
+}
+
+export interface GatewayRunOptions {
+  host: string;
+  /** 0 for any free one. */
+  port: number;
+  /** Port of /healthz and /readyz beside those on `port`, on all addresses; 0 for none. */
+  healthPort: number;
+  origins: readonly string[];
+  hosts: readonly string[];
+  /** Text of web3_clientVersion. */
+  version: string;
+  limits?: Partial<Limits>;
+}
+
+export interface RunningGateway {
+  readonly port: number;
+  readonly chain: ChainSettings;
+  stop(): Promise<void>;
+}
+
+const PROBE_HOST = "0.0.0.0"; // Probes come from outside of the pod.
+
+/**
+ * Resolves when the gateway listens, which it does once there is a chain.
+ * @throws IoError NO_CHAIN, WORKER_LOST; Error with code EADDRINUSE
+ */
+export async function runGateway(ports: GatewayRunPorts, options: GatewayRunOptions): Promise<RunningGateway> {
+  const { bus, engine, telemetry } = ports;
+  const { log } = telemetry;
+  const limits: Limits = { ...LIMITS, ...options.limits };
+  const view = await watchChain(bus, { ...limits, log });
+  const chain = view.settings;
+  const decode = {
+    chainId: chain.chainId,
+    gasLimitMax: limits.transactionGasMax,
+    transactionBytesMax: limits.transactionBytesMax,
+  };
+  const ingest = await ports.startIngest({ decode, batchMax: limits.batchMax });
+  const asking = { timeoutMs: limits.readMsMax, absentMsMax: limits.absentMsMax };
+  const [state, archive] = [stateReader(bus.wire, view, asking), archiveReader(bus.wire, asking)];
+  const recent = makeRecent({ bytesMax: limits.recentBytesMax, ageMsMax: limits.recentMsMax });
+  const submitter = new Submitter(bus.wire, view, telemetry, {
+    ...limits,
+    attemptMsMax: limits.submitAttemptMsMax,
+    inFlightMax: limits.submitInFlightMax,
+  });
+  const waits = makeReceiptWaits(view, archive, log);
+  const load = () => ({ decoding: ingest.queued(), submitting: submitter.inFlight(), waitingForReceipts: waits.waiting() });
+  const { version } = options;
+  const { callGasMax } = limits;
+  const backend: Backend = {
+    chain,
+    view,
+    state,
+    archive,
+    engine,
+    recent,
+    settings: bus.settings,
+    objects: bus.objects,
+    version,
+    callGasMax,
+    load,
+  };
+  const countCalls = callCounter(telemetry);
+  const calls = callRunner(backend, telemetry, countCalls, limits);
+  const sends = { backend, state, archive, view, engine, submitter, recent, waits, calls, countCalls };
+  const gateway = makeGateway({ ingest, calls, sends, rate: rateLimit(limits.callsPerSecondMax), telemetry }, limits);
+  const readiness = () => readinessOf(view, load());
+  const http = await serveHttp(gateway, limits, { ...options, readiness, log });
+  const probes = options.healthPort === 0 ? null : await serveProbes(options.healthPort, PROBE_HOST, readiness);
+  observe(telemetry, view, ingest, http.connections);
+  return {
+    port: http.port,
+    chain,
+    stop: async () => {
+      await http.close();
+      await probes?.close();
+      view.stop();
+      await ingest.close();
+    },
+  };
+}
+
+function callCounter(telemetry: Telemetry): CountCalls {
+  const count = telemetry.counter("meridian.gateway.calls", "{call}", "Calls by method and error code, 0 for success");
+  return (method, code, calls) => count(calls, { method, code });
+}
+
+/** Ready: a leader is heard, so that transactions find their way and `latest` moves. */
+function readinessOf(view: ChainView, load: Record<string, number>): { isReady: boolean; facts: Record<string, unknown> } {
+  const term = view.leaderTerm();
+  return { isReady: term !== null, facts: { term, latest: view.latest()?.number ?? null, ...load } };
+}
+
+function observe(telemetry: Telemetry, view: ChainView, ingest: Ingest, connections: () => number): void {
+  const gauge = (name: string, unit: string, description: string, value: () => number) =>
+    telemetry.gauge(`meridian.gateway.${name}`, unit, description, () => [{ value: value() }]);
+  gauge("decode.waiting", "{request}", "Bodies that wait for a worker or are decoded", () => ingest.queued());
+  gauge("connections", "{connection}", "Open connections", connections);
+  gauge("latest", "{block}", "Number of the last sealed block", () => view.latest()?.number ?? 0);
+  gauge("beat.age", "ms", "Since the leader's last beat", () => Math.min(view.silentMs(), Number.MAX_SAFE_INTEGER));
+}

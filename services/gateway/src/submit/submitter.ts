@@ -1,0 +1,235 @@
+/**
+ * From the gateway to the scheduler's leader: what several requests bring within a millisecond becomes one message, and one
+ * answer is cut apart again.
+ *
+ * S1. A verdict other than `notSent` and `unknown` is the scheduler's: accepted means that the log holds the transaction durably.
+ * S2. Sending again is safe: the scheduler knows what the log holds by its hash.
+ * S3. Requests that share a message do not wait for each other's nonce gaps: such a message refuses gaps at once, and what it
+ *     refuses goes again alone.
+ * S4. Order of one client's requests is kept: messages go out in the order in which requests came.
+ */
+import { decodeSubmitReply, SUBJECT } from "@meridian/bus";
+import type { Headers, Span, Telemetry, Wire } from "@meridian/core";
+import { assert, concatBytes, GAP_HEADER, IoError, isIoError, SUBMIT } from "@meridian/core";
+import type { ChainView } from "../chain/view.ts";
+import { VERDICT } from "../ingest/refusals.ts";
+import { selectRecords } from "./records.ts";
+
+/** The transactions of one request. */
+export interface Submission {
+  records: Uint8Array;
+  count: number;
+  /** Trace context of the request. */
+  headers: Headers;
+}
+/** One code for each record, SUBMIT or VERDICT, and its detail. */
+export interface Verdicts {
+  codes: Uint8Array;
+  details: Float64Array;
+}
+
+export interface SubmitterOptions {
+  /** How long the first request of a message waits for others. */
+  mergeMs: number;
+  /** A message with as many bytes goes at once. */
+  mergeBytesMax: number;
+  /** Of one attempt: longer than the scheduler waits for a nonce gap. */
+  attemptMsMax: number;
+  /** Of all attempts together. */
+  submitMsMax: number;
+  /** Transactions that may wait for a verdict; further ones are `busy`. */
+  inFlightMax: number;
+}
+
+interface Waiting extends Submission {
+  resolve: (verdicts: Verdicts) => void;
+  reject: (error: unknown) => void;
+}
+/** What one message came to; without verdicts if there was no usable answer. */
+interface Attempt {
+  verdicts: Verdicts | null;
+  /** The scheduler may have taken it. */
+  isMaybeSent: boolean;
+  why: string;
+}
+
+export class Submitter {
+  readonly #wire: Wire;
+  readonly #view: ChainView;
+  readonly #telemetry: Telemetry;
+  readonly #options: SubmitterOptions;
+  readonly #measure: ReturnType<typeof submitMetrics>;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  #inFlight = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(wire: Wire, view: ChainView, telemetry: Telemetry, options: SubmitterOptions) {
+    this.#wire = wire;
+    this.#view = view;
+    this.#telemetry = telemetry;
+    this.#options = options;
+    this.#measure = submitMetrics(telemetry, () => this.#inFlight);
+  }
+
+  /** Transactions that wait for a verdict. */
+  inFlight(): number {
+    return this.#inFlight;
+  }
+
+  async submit(submission: Submission): Promise<Verdicts> {
+    const { count } = submission;
+    if (count === 0) return verdictsOf(0, SUBMIT.accepted);
+    const isFull = this.#inFlight > 0 && this.#inFlight + count > this.#options.inFlightMax;
+    if (isFull) return verdictsOf(count, SUBMIT.busy);
+    this.#inFlight += count;
+    try {
+      return await new Promise<Verdicts>((resolve, reject) => this.#enqueue({ ...submission, resolve, reject }));
+    } finally {
+      this.#inFlight -= count;
+    }
+  }
+
+  #enqueue(submission: Waiting): void {
+    const { mergeBytesMax, mergeMs } = this.#options;
+    if (this.#waitingBytes + submission.records.length > mergeBytesMax) this.#flush();
+    this.#waiting.push(submission);
+    this.#waitingBytes += submission.records.length;
+    if (this.#waitingBytes >= mergeBytesMax) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), mergeMs);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const group = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (group.length > 0) void this.#sendGroup(group);
+  }
+
+  async #sendGroup(group: Waiting[]): Promise<void> {
+    const [first, ...others] = group;
+    assert(first !== undefined, "a message without a request");
+    const isShared = others.length > 0;
+    const span = this.#telemetry.span("submit", {
+      kind: "client",
+      parent: first.headers,
+      links: others.map(({ headers }) => headers),
+      attributes: { "meridian.requests": group.length },
+    });
+    try {
+      const records = isShared ? concatBytes(group.map((submission) => submission.records)) : first.records;
+      const count = group.reduce((sum, submission) => sum + submission.count, 0);
+      const verdicts = await this.#send(records, count, span, isShared);
+      span.end();
+      await Promise.all(cutApart(group, verdicts).map(([submission, own]) => this.#settle(submission, own, isShared)));
+    } catch (error) {
+      span.end(error);
+      for (const { reject } of group) reject(error);
+    }
+  }
+
+  /** Hands a request its verdicts; gaps that were refused only because the message was shared get their time first. */
+  async #settle(submission: Waiting, { codes, details }: Verdicts, wasShared: boolean): Promise<void> {
+    const gaps = wasShared ? numbersOf(codes, SUBMIT.nonceTooHigh) : [];
+    if (gaps.length > 0) {
+      const wanted = new Set(gaps);
+      const records = selectRecords(submission.records, (number) => wanted.has(number));
+      const span = this.#telemetry.span("submit", { kind: "client", parent: submission.headers });
+      const again = await this.#send(records, gaps.length, span, false);
+      span.end();
+      gaps.forEach((number, index) => {
+        codes[number] = again.codes[index]!;
+        details[number] = again.details[index]!;
+      });
+    }
+    submission.resolve({ codes, details });
+  }
+
+  /** Sends one message until it has an answer or its time is over. */
+  async #send(records: Uint8Array, count: number, span: Span, refusesGaps: boolean): Promise<Verdicts> {
+    const startedAt = performance.now();
+    const deadlineAt = startedAt + this.#options.submitMsMax;
+    const headers: Headers = { ...span.headers(), ...(refusesGaps ? { [GAP_HEADER]: "refuse" } : {}) };
+    let wasSent = false;
+    this.#measure.transactions(count);
+    for (;;) {
+      const term = this.#view.leaderTerm();
+      const timeoutMs = Math.min(this.#options.attemptMsMax, deadlineAt - performance.now());
+      if (term !== null && timeoutMs > 0) {
+        const attempt = await this.#tryOnce(term, records, count, timeoutMs, headers);
+        this.#measure.attempts(1);
+        if (attempt.verdicts !== null && !mustAskAgain(attempt.verdicts, wasSent)) {
+          this.#measure.ms(performance.now() - startedAt);
+          return attempt.verdicts;
+        }
+        wasSent ||= attempt.isMaybeSent;
+        span.set({ "meridian.retry": attempt.why });
+      }
+      if (!(await this.#view.nextBeat(deadlineAt))) return verdictsOf(count, wasSent ? VERDICT.unknown : VERDICT.notSent);
+    }
+  }
+
+  async #tryOnce(term: number, records: Uint8Array, count: number, timeoutMs: number, headers: Headers): Promise<Attempt> {
+    try {
+      const payload = await this.#wire.request(SUBJECT.submit(term), records, { timeoutMs, headers });
+      const { codes, details, positions } = decodeSubmitReply(payload);
+      if (codes.length !== count || details.length !== count) {
+        throw new IoError({ code: "MALFORMED", field: "submit reply.codes", want: `${count} codes` }, "never");
+      }
+      this.#view.learnPositions(positions);
+      const isMaybeSent = codes.some((code) => code !== SUBMIT.notLeader);
+      return { verdicts: { codes: codes.slice(), details }, isMaybeSent, why: "notLeader" };
+    } catch (error) {
+      if (!isIoError(error)) throw error;
+      const { code } = error.detail;
+      if (code === "NO_RESPONDERS") return { verdicts: null, isMaybeSent: false, why: code };
+      this.#telemetry.log.warn(
+        { ...error.detail, term, transactions: count },
+        "No usable answer from the scheduler; sending again.",
+      );
+      return { verdicts: null, isMaybeSent: true, why: code };
+    }
+  }
+}
+
+function submitMetrics(telemetry: Telemetry, inFlight: () => number) {
+  const description = "Transactions that wait for a verdict";
+  telemetry.gauge("meridian.gateway.submit.waiting", "{transaction}", description, () => [{ value: inFlight() }]);
+  return {
+    attempts: telemetry.counter("meridian.gateway.submit.attempts", "{message}", "Messages sent to the scheduler"),
+    transactions: telemetry.histogram("meridian.gateway.submit.transactions", "{transaction}", "Transactions of one message"),
+    ms: telemetry.histogram("meridian.gateway.submit.duration", "ms", "From the first attempt to the verdict"),
+  };
+}
+
+/**
+ * Not the leader's last word: a deposed one refused part of it, or, after an attempt whose answer was lost, the transaction
+ * itself is what stands there waiting for its turn.
+ */
+function mustAskAgain({ codes }: Verdicts, wasSent: boolean): boolean {
+  return codes.includes(SUBMIT.notLeader) || (wasSent && codes.includes(SUBMIT.alreadyKnown));
+}
+
+function verdictsOf(count: number, code: number): Verdicts {
+  return { codes: new Uint8Array(count).fill(code), details: new Float64Array(count) };
+}
+
+function cutApart(group: readonly Waiting[], { codes, details }: Verdicts): [Waiting, Verdicts][] {
+  let start = 0;
+  return group.map((submission) => {
+    const end = start + submission.count;
+    const own = { codes: codes.slice(start, end), details: details.slice(start, end) };
+    start = end;
+    return [submission, own];
+  });
+}
+
+function numbersOf(codes: Uint8Array, wanted: number): number[] {
+  const numbers: number[] = [];
+  codes.forEach((code, number) => {
+    if (code === wanted) numbers.push(number);
+  });
+  return numbers;
+}

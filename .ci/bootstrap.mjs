@@ -31,7 +31,8 @@ function run(file, args, env = process.env) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd: root, stdio: "inherit", env, shell: isWindows && !file.endsWith(".exe") });
     // Ctrl-C reaches the child by the terminal; this process waits for what it makes of it.
-    const forward = (signal) => (signal === "SIGINT" && process.stdin.isTTY ? undefined : child.kill(signal));
+    const isTerminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
+    const forward = (signal) => (signal === "SIGINT" && isTerminal ? undefined : child.kill(signal));
     for (const signal of SIGNALS) process.on(signal, forward);
     child.on("error", reject);
     child.on("exit", (code, signal) => {

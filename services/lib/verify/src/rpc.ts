@@ -7,6 +7,9 @@ const TIMEOUT_MS = 60_000;
 const TRIES_MAX = 5;
 const RETRY_MS = 500;
 
+/** What verify needs of a manifest; the others stand in it too. */
+type Manifest = Pick<SnapshotManifest, "partition" | "block" | "chunks">;
+
 type Answer = { result: unknown; error?: undefined } | { error: { code: number; message: string } };
 
 /** Every method throws IoError RPC_ERROR if it is refused, RPC_TRANSPORT if the node does not answer after several tries. */
@@ -19,10 +22,10 @@ export class RpcSource implements ChainSource {
   }
 
   async genesis(): Promise<Genesis> {
-    const { chainId, cells, genesisHash } = await this.#call<{ chainId: string; cells: string; genesisHash: string }>(
+    const { chainId, cells, genesisHash } = await this.#call<{ chainId: number; cells: string; genesisHash: string }>(
       "meridian_genesis",
     );
-    return { chainId: Number(chainId), cells: bytesOfHex(cells), genesisHash: bytesOfHex(genesisHash) };
+    return { chainId, cells: bytesOfHex(cells), genesisHash: bytesOfHex(genesisHash) };
   }
 
   async latest(): Promise<number> {
@@ -39,9 +42,26 @@ export class RpcSource implements ChainSource {
     return this.#call<RangeMap>("meridian_rangeMap");
   }
 
-  snapshot(_atMost: number): Promise<PublishedSnapshot[] | undefined> {
-    const none: SnapshotManifest[] = [];
-    return Promise.resolve(none.length === 0 ? undefined : []);
+  async snapshot(atMost: number): Promise<PublishedSnapshot[] | undefined> {
+    const { partitions } = await this.rangeMap();
+    const kept = await Promise.all(partitions.map(({ id }) => this.#call<Manifest[]>("meridian_snapshot", id)));
+    const blocks = (kept[0] ?? []).map(({ block }) => block).filter((block) => block <= atMost);
+    for (const block of blocks.toSorted((left, right) => right - left)) {
+      const parts = kept.flatMap((manifests) => manifests.find((manifest) => manifest.block === block) ?? []);
+      if (parts.length === partitions.length) return parts.map((manifest) => this.#snapshot(manifest));
+    }
+    return undefined;
+  }
+
+  #snapshot({ partition, block, chunks }: Manifest): PublishedSnapshot {
+    const chunk = async (index: number): Promise<Uint8Array> => {
+      const name = chunks[index]?.object ?? "";
+      const bytes = await this.#call<string | null>("meridian_snapshotChunk", name);
+      if (bytes === null)
+        throw new IoError({ code: "CHUNK_MISSING", text: `snapshot chunk ${name} of block ${block} is gone` }, "later");
+      return bytesOfHex(bytes);
+    };
+    return { partition, block, chunks, chunk };
   }
 
   async #call<Result>(method: string, ...params: unknown[]): Promise<Result> {

@@ -16,9 +16,8 @@ export interface Genesis {
   genesisHash: Uint8Array;
 }
 
-/** A partition's snapshot: its manifest and the way to its chunks. */
-export interface PublishedSnapshot {
-  manifest: SnapshotManifest;
+/** A partition's snapshot: what its manifest says of the chunks, and the way to them. */
+export interface PublishedSnapshot extends Pick<SnapshotManifest, "partition" | "block" | "chunks"> {
   chunk(index: number): Promise<Uint8Array>;
 }
 

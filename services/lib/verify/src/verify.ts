@@ -94,17 +94,12 @@ class Run {
   }
 
   async startAtSnapshot(parts: PublishedSnapshot[]): Promise<void> {
-    const block = parts[0]?.manifest.block ?? 0;
+    const block = parts[0]?.block ?? 0;
     for (const part of parts) {
-      const { manifest } = part;
-      for (const [index, { sha256: expected, object }] of manifest.chunks.entries()) {
+      for (const [index, { sha256: expected, object }] of part.chunks.entries()) {
         const bytes = await part.chunk(index);
-        this.#compare(
-          block,
-          `snapshot of partition ${manifest.partition}, chunk ${object}`,
-          expected,
-          bytesToHex(sha256(bytes)).slice(2),
-        );
+        const field = `snapshot of partition ${part.partition}, chunk ${object}`;
+        this.#compare(block, field, expected, bytesToHex(sha256(bytes)).slice(2));
         await importCells(this.#state, bytes);
       }
     }

@@ -11,6 +11,7 @@ import {
   bytesOfHex,
   concatBytes,
   evenRangeMap,
+  hexOf,
   indexRanges,
   ownedBy,
   resultBytes,
@@ -26,7 +27,7 @@ import { loadEngine } from "@meridian/engine";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { chainRules } from "../src/replay.ts";
-import type { ChainSource, PublishedBlock } from "../src/source.ts";
+import type { ChainSource, PublishedBlock, PublishedSnapshot } from "../src/source.ts";
 
 export const CHAIN_ID = 4242;
 const GAS_LIMIT = 500_000;
@@ -115,8 +116,22 @@ export class TestChain implements ChainSource {
   rangeMap() {
     return Promise.resolve(MAP);
   }
-  snapshot(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  snapshot(atMost: number): Promise<PublishedSnapshot[]> {
+    const parts = this.#engines.map((engine, partition) => {
+      const [range] = ownedBy(MAP, partition).ranges;
+      assert(range, `partition ${partition} owns a range`);
+      const { cells } = engine.exportCells(atMost, range.first, range.last, 1 << 20);
+      const object = `snapshot/${partition}/${atMost}/0`;
+      const chunk = {
+        first: hexOf(range.first),
+        last: hexOf(range.last),
+        object,
+        sha256: hexOf(sha256(cells)),
+        bytes: cells.length,
+      };
+      return { partition, block: atMost, chunks: [chunk], chunk: () => Promise.resolve(cells) };
+    });
+    return Promise.resolve(parts);
   }
 
   #records(calls: Call[]): Uint8Array {

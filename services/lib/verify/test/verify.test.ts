@@ -99,7 +99,7 @@ class Planted {
   genesis = () => chain.genesis();
   latest = () => chain.latest();
   rangeMap = () => chain.rangeMap();
-  snapshot = () => chain.snapshot();
+  snapshot = (atMost: number) => chain.snapshot(atMost);
   async block(number: number) {
     const block = await chain.block(number);
     return block !== undefined && number === this.#number ? this.#change(structuredClone(block)) : block;
@@ -190,3 +190,27 @@ test.each<[what: string, block: number, plant: (block: PublishedBlock) => Publis
 
 /** State root field of a header: after list header, parent hash, ommers hash and beneficiary. */
 const digestOf = ({ header }: PublishedBlock): Uint8Array => header.slice(3 + 33 + 33 + 21 + 1, 3 + 33 + 33 + 21 + 33);
+
+test("a replay from a snapshot has no difference either", async () => {
+  const report = await verify(chain, { from: 4, snapshot: true, differencesMax: 5 });
+  expect(report.differences.map(describeDifference)).toEqual([]);
+  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 7, blocks: 3 });
+});
+
+test("a flipped byte of a snapshot is found and named", async () => {
+  const source = new Planted(-1, (block) => block);
+  source.snapshot = async (atMost) => {
+    const [first, ...others] = await chain.snapshot(atMost);
+    assert(first, "a snapshot has parts");
+    const chunk = async () => {
+      const bytes = (await first.chunk(0)).slice();
+      bytes[40] = (bytes[40] ?? 0) ^ 1; // in the first account's balance
+      return bytes;
+    };
+    return [{ ...first, chunk }, ...others];
+  };
+  const { differences } = await verify(source, { from: 4, snapshot: true, differencesMax: 5 });
+  const [bytes, digest] = differences.map((difference) => describeDifference(difference));
+  expect(bytes).toMatch(/^block 3, snapshot of partition 0, chunk snapshot\/0\/3\/0: published \w{64}, replayed \w{64}$/);
+  expect(digest).toMatch(/^block 3, state digest: /);
+});

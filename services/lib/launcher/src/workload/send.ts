@@ -24,13 +24,7 @@ export interface SendOptions {
 const RETRY_MS = 100;
 
 /** Texts of refusals that a later try can turn into a hash. */
-const RETRY_TEXT = new RegExp(
-  [
-    "busy|try again|too many|limit|unavailable|not ready|silent|leader|timed? ?out",
-    "does not report|no scheduler|gap|nonce too high|already known|future",
-  ].join("|"),
-  "i",
-);
+const RETRY_TEXT = /send again|not sent|does not answer|did not answer|already known|may wait|nonce too high|too many|busy/i;
 
 /** @throws IoError SEND with the first answer that is neither a hash nor worth another try */
 export async function sendLane(rpc: RpcClient, transactions: readonly Signed[], options: SendOptions): Promise<void> {

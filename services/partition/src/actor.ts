@@ -21,6 +21,7 @@ import { genesisCells, recover, whyNotFromGenesis } from "./recovery.ts";
 import type { Recovered } from "./recovery.ts";
 import { Reporter } from "./reporter.ts";
 import { Snapshotter } from "./snapshotter.ts";
+import { spanOf } from "./span.ts";
 
 export interface ActorStatus {
   partition: PartitionId;
@@ -251,19 +252,19 @@ class RunningActor implements Actor {
     const startedAt = clock.now();
     const records: OutRecord[] = [];
     let next = first;
-    let headers: Headers | undefined;
+    const causes: Headers[] = [];
     for (; next < batch.length && this.#stopped === null; next++) {
       const item = batch[next];
       if (item === undefined || (next > first && clock.now() - startedAt >= this.#options.limits.applyMsMax)) break;
       const ran = await this.#applyOne(item);
       if (ran === null) continue;
       records.push(ran.record);
-      headers ??= ran.headers;
+      causes.push(ran.headers);
     }
     this.#measure(records, clock.now() - startedAt);
     this.#progress.notify();
     this.#reporter.worked();
-    await this.#publisher.add(records, headers ?? {});
+    await this.#publisher.add(records, causes);
     await pause();
     return next;
   }
@@ -279,7 +280,7 @@ class RunningActor implements Actor {
     const [entry] = message.entries;
     const genesis = entry?.kind === "genesis" ? await genesisCells(bus, entry) : null;
     const attributes = { partition: state.partition, n: message.n, flush: message.flush };
-    const span = telemetry.span("apply", { kind: "consumer", parent: headers, attributes });
+    const span = spanOf(telemetry, "apply", { kind: "consumer", parent: headers, attributes });
     let applied: Applied | null;
     try {
       applied = applyMessage(state, message, position, engine, genesis);

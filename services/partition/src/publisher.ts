@@ -10,6 +10,7 @@ import type { Headers, Out, OutRecord, PartitionId, Telemetry } from "@meridian/
 import type { ActorLimits, Clock } from "./ports.ts";
 import { wait } from "./ports.ts";
 import type { Progress } from "./progress.ts";
+import { spanOf } from "./span.ts";
 
 export interface PublisherPorts {
   out: Out;
@@ -19,6 +20,7 @@ export interface PublisherPorts {
   publishMs: (value: number) => void;
 }
 
+const LINKS_MAX = 64;
 /** Besides the packed bytes of a record. */
 const RECORD_BYTES = 64;
 const LATTICE_BYTES = 2_048;
@@ -30,7 +32,8 @@ export class Publisher {
   readonly #signal: AbortSignal;
   #waiting: OutRecord[] = [];
   #waitingBytes = 0;
-  #headers: Headers | undefined;
+  /** Trace contexts of what waits: the first is the parent of its publish, the others are linked. */
+  #causes: Headers[] = [];
   #running: Promise<void> | null = null;
   #failure: { error: unknown } | null = null;
   #publishedN: number;
@@ -57,12 +60,12 @@ export class Publisher {
    * Takes records over; resolves when there is room for more.
    * @throws what publishing failed with, if it fails for good
    */
-  async add(records: readonly OutRecord[], headers: Headers): Promise<void> {
+  async add(records: readonly OutRecord[], causes: readonly Headers[]): Promise<void> {
     const wanted = records.filter(({ n }) => n > this.#publishedN);
     for (const record of wanted) this.#waitingBytes += bytesOf(record);
     if (wanted.length > 0) {
       this.#waiting.push(...wanted);
-      this.#headers ??= headers;
+      for (const cause of causes) if (this.#causes.length < LINKS_MAX && "traceparent" in cause) this.#causes.push(cause);
       this.#running ??= this.#run();
     }
     while (this.#waitingBytes > this.#limits.outBytesMax && this.#failure === null && !this.#signal.aborted) await this.#running;
@@ -87,17 +90,18 @@ export class Publisher {
   async #publish(): Promise<void> {
     const { clock, telemetry, progress, publishMs } = this.#ports;
     const records = this.#waiting;
-    const headers = this.#headers;
+    const [parent, ...links] = this.#causes;
     this.#waiting = [];
-    this.#headers = undefined;
+    this.#causes = [];
     const last = records.at(-1);
     if (last === undefined) return;
     const startedAt = clock.now();
     const attributes = { partition: this.#partition, records: records.length };
-    const span = telemetry.span("publish", {
+    const span = spanOf(telemetry, "publish", {
       kind: "producer",
       attributes,
-      ...(headers === undefined ? {} : { parent: headers }),
+      links,
+      ...(parent === undefined ? {} : { parent }),
     });
     try {
       await this.#publishUntilDone(records, span.headers());

@@ -12,6 +12,7 @@ import { Caller } from "./calls.ts";
 import type { PartitionMetrics } from "./metrics.ts";
 import type { ActorLimits, Clock } from "./ports.ts";
 import type { Progress } from "./progress.ts";
+import { spanOf } from "./span.ts";
 
 export interface ReadPorts {
   wire: Wire;
@@ -82,7 +83,7 @@ export class Reads {
     if (this.#running > readsMax) return { op: "failed", failure: { code: "BUSY", limit: readsMax } };
     if (isCall && this.#calls >= callsMax) return { op: "failed", failure: { code: "BUSY", limit: callsMax } };
     if (isCall) this.#calls++;
-    const span = this.#ports.telemetry.span(`read ${request.op}`, {
+    const span = spanOf(this.#ports.telemetry, `read ${request.op}`, {
       kind: "server",
       parent: headers,
       attributes: { partition: state.partition, block: "block" in request ? request.block : PENDING },

@@ -23,6 +23,8 @@ export class TestChain {
   readonly #writer: LogWriter | null;
   /** Everything in OUT, by partition, in stream order. */
   readonly out = new Map<PartitionId, OutRecord[]>();
+  /** Everything appended, in order. */
+  readonly flushes: Record<PartitionId, Entry[]>[] = [];
   readonly reports = new Map<PartitionId, Report>();
   #block = 1;
   readonly #ended = new AbortController();
@@ -72,6 +74,7 @@ export class TestChain {
   async append(entries: Record<PartitionId, Entry[]>, headers: Record<string, string> = {}): Promise<void> {
     const messages = Object.entries(entries).map(([partition, list]) => ({ partition: Number(partition), entries: list }));
     const { outcome } = await this.writer.append(this.writer.flush + 1, messages, headers);
+    this.flushes.push(entries);
     assert(outcome === "appended", `append ended ${outcome}`);
   }
 

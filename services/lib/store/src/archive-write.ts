@@ -132,3 +132,11 @@ export async function removeBlock(tables: ArchiveTables, number: number): Promis
 
 /** Number in a value of `numbers`. */
 export const numberOf = (value: Uint8Array): number => readU32(value, 0);
+
+/** Removes everything. @throws IoError STORE_WRITE */
+export async function clearTables(tables: ArchiveTables): Promise<void> {
+  const { blocks, numbers, hashes, bodies, places, columns, blooms, marks } = tables;
+  await commit(tables, () => {
+    for (const table of [blocks, numbers, hashes, bodies, places, columns, blooms, marks]) void table.clearAsync();
+  });
+}

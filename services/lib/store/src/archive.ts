@@ -16,7 +16,7 @@ import {
 } from "./archive-read.ts";
 import type { StoredBody, StoredTransaction } from "./archive-read.ts";
 import { BLOOM_BYTES, BLOOM_GROUP, openTables, tableBytes, readValue } from "./archive-tables.ts";
-import { putBlock, removeBlock } from "./archive-write.ts";
+import { clearTables, putBlock, removeBlock } from "./archive-write.ts";
 import type { BloomGroup } from "./archive-write.ts";
 
 export interface ArchiveStore {
@@ -33,6 +33,8 @@ export interface ArchiveStore {
   put(block: AssembledBlock): Promise<void>;
   /** Removes the oldest block; not the only one. @throws IoError STORE_WRITE */
   removeOldest(): Promise<void>;
+  /** Removes everything. */
+  clear(): Promise<void>;
   block(by: number | Uint8Array): StoredBlock | null;
   /** Packed hashes of a block's transactions. */
   hashes(number: number): Uint8Array;
@@ -94,6 +96,12 @@ export function openArchive(folder: string): ArchiveStore {
     },
     put,
     removeOldest,
+    async clear() {
+      await clearTables(tables);
+      open.group = -1;
+      head = null;
+      oldest = 0;
+    },
     block(by) {
       const number = typeof by === "number" ? by : readNumber(tables, by);
       return number === null ? null : readBlock(tables, number);

@@ -8,3 +8,5 @@ export type { StoredBlock } from "./archive-layout.ts";
 export type { LogBudget } from "./archive-logs.ts";
 export type { StoredBody, StoredTransaction } from "./archive-read.ts";
 export type { ArchiveStoreFailure } from "./archive-tables.ts";
+export { needsRestore, readArchiveSnapshots, restoreArchive, takeArchiveSnapshot } from "./archive-snapshots.ts";
+export type { ArchiveManifest, KeptArchives } from "./archive-snapshots.ts";

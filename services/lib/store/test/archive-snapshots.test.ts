@@ -1,0 +1,171 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { hexOf, TX } from "@meridian/core";
+import type { AssembledBlock, Objects } from "@meridian/core";
+import { bytesFrom, testBlocks } from "@meridian/core/blocks/testing";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { needsRestore, openArchive, readArchiveSnapshots, restoreArchive, takeArchiveSnapshot } from "../src/index.ts";
+import type { ArchiveStore } from "../src/index.ts";
+
+const blocks = testBlocks({
+  ...{ seed: 6, blocks: 90, transactionsPerFlush: 8 },
+  logs: (next) => [{ address: bytesFrom(20, next(5)), topics: [bytesFrom(32, next(9))], data: bytesFrom(next(50), 1) }],
+});
+
+let folder: string;
+let opened: ArchiveStore[];
+let names: Map<string, Uint8Array>;
+let objects: Objects;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "meridian.archive-"));
+  opened = [];
+  names = new Map();
+  objects = {
+    put: (name, bytes) => Promise.resolve(void names.set(name, bytes.slice())),
+    get: (name) => Promise.resolve(names.get(name)?.slice()),
+    delete: (name) => Promise.resolve(void names.delete(name)),
+    list: (prefix) => Promise.resolve([...names.keys()].filter((name) => name.startsWith(prefix))),
+  };
+});
+afterEach(async () => {
+  for (const store of opened) await store.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function openStore(name: string): ArchiveStore {
+  const store = openArchive(join(folder, name));
+  opened.push(store);
+  return store;
+}
+async function putUpTo(store: ArchiveStore, last: number): Promise<void> {
+  for (const block of blocks.slice((store.head()?.number ?? -1) + 1, last + 1)) await store.put(block);
+}
+async function snapshots(store: ArchiveStore, ...at: number[]) {
+  let kept;
+  for (const block of at) {
+    await putUpTo(store, block);
+    kept = await takeArchiveSnapshot(objects, store, block);
+  }
+  return kept!;
+}
+const flip = (name: string): void =>
+  names.set(
+    name,
+    names.get(name)!.map((byte, at) => (at === 100 ? byte ^ 1 : byte)),
+  ) as unknown as void;
+
+function expectSame(store: ArchiveStore, block: AssembledBlock): void {
+  const stored = store.block(block.number)!;
+  const body = store.body(stored, 0, Infinity, Infinity);
+  const got = [stored.hash, stored.header, body.transactions, body.results, store.bloom(block.number)].map((bytes) =>
+    hexOf(bytes),
+  );
+  expect(got).toEqual(
+    [block.hash, block.header, block.transactions, block.results, block.logsBloom].map((bytes) => hexOf(bytes)),
+  );
+  expect(stored.progress).toEqual(block.progress);
+  for (let index = 0; index < block.count; index++) {
+    const at = block.transactionOffsets[index]! + TX.hash;
+    expect(store.find(block.transactions.slice(at, at + 32))).toMatchObject({ index, block: { number: block.number } });
+  }
+}
+
+test("a fresh store restores the newest snapshot and is the same as the one it came from", async () => {
+  const kept = await snapshots(openStore("a"), 20, 40, 60);
+  expect(kept.map(({ block, sequence }) => [block, sequence])).toEqual([60, 40].map((at) => [at, blocks[at]!.progress.sequence]));
+  const fresh = openStore("b");
+  expect(needsRestore(fresh, kept)).toBe(true);
+  const seen: number[] = [];
+  expect(await restoreArchive(objects, fresh, (number) => seen.push(number))).toEqual([]);
+  expect(seen).toEqual(blocks.slice(0, 61).map(({ number }) => number));
+  for (const block of blocks.slice(0, 61)) expectSame(fresh, block);
+  expect(fresh.start()).toMatchObject(blocks[60]!.progress);
+  await putUpTo(fresh, 90);
+  expectSame(fresh, blocks[90]!);
+});
+
+test("only two snapshots are kept, with the chunks that they name", async () => {
+  const kept = await snapshots(openStore("a"), 10, 20, 30, 40, 50);
+  const needed = kept.flatMap(({ block, chunks }) => [`archive/${block}/manifest`, ...chunks.map(({ object }) => object)]);
+  expect([...names.keys()].sort()).toEqual([...new Set(needed)].sort());
+  expect(kept.map(({ block }) => block)).toEqual([50, 40]);
+});
+
+test.each<[what: string, damage: () => void, head: number, damaged: string[]]>([
+  ["a chunk of the newest", () => flip("archive/40/0"), 20, ["archive/40/0"]],
+  ["a chunk of the newest is gone", () => names.delete("archive/40/0"), 20, ["archive/40/0"]],
+  ["the newest manifest", () => flip("archive/40/manifest"), 20, ["archive/40/manifest"]],
+  ["a manifest cut off", () => names.set("archive/40/manifest", new Uint8Array(20)), 20, ["archive/40/manifest"]],
+  ["a chunk of the older", () => flip("archive/20/0"), 40, []],
+])("damage falls back: %s", async (_what, damage, head, damaged) => {
+  await snapshots(openStore("a"), 20, 40);
+  damage();
+  const fresh = openStore("b");
+  const found = await restoreArchive(objects, fresh, () => undefined);
+  expect(found.map(({ object }) => object)).toEqual(damaged);
+  expect(fresh.head()!.number).toBe(head);
+  for (const block of blocks.slice(0, head + 1)) expectSame(fresh, block);
+});
+
+test("both damaged: refused if OUT was cut, read from OUT if it was not", async () => {
+  await snapshots(openStore("a"), 20);
+  flip("archive/20/0");
+  const one = openStore("b");
+  expect(await restoreArchive(objects, one, () => undefined)).toHaveLength(1);
+  expect(one.head()).toBeNull();
+  await snapshots(opened[0]!, 40);
+  flip("archive/40/0");
+  await expect(restoreArchive(objects, one, () => undefined)).rejects.toMatchObject({
+    detail: { code: "RESTORE_FAILED", head: -1, wanted: 20 },
+  });
+});
+
+test("a store that is far behind goes on from its own blocks", async () => {
+  const behind = openStore("b");
+  await putUpTo(behind, 5);
+  const kept = await snapshots(openStore("a"), 20, 40);
+  expect(needsRestore(behind, kept)).toBe(true);
+  const seen: number[] = [];
+  await restoreArchive(objects, behind, (number) => seen.push(number));
+  expect([seen[0], seen.at(-1), needsRestore(behind, kept)]).toEqual([6, 40, false]);
+  for (const block of blocks.slice(0, 41)) expectSame(behind, block);
+});
+
+test("with retention: snapshots start later, and a store behind their start begins anew", async () => {
+  const short = openStore("a");
+  const behind = openStore("b");
+  await putUpTo(behind, 5);
+  await snapshots(short, 20, 40);
+  await putUpTo(short, 55);
+  for (let count = 0; count < 50; count++) await short.removeOldest();
+  const kept = await snapshots(short, 60, 80);
+  expect(kept[0]!.chunks[0]!.first).toBe(50);
+  await restoreArchive(objects, behind, () => undefined);
+  expect([behind.oldest(), behind.head()!.number, behind.block(5), behind.block(blocks[5]!.hash)]).toEqual([50, 80, null, null]);
+  for (const block of blocks.slice(50, 81)) expectSame(behind, block);
+});
+
+test("two archives take the same snapshots in any order without harm", async () => {
+  const [left, right] = [openStore("a"), openStore("b")];
+  await snapshots(left, 20, 40);
+  const before = new Map(names);
+  expect(await snapshots(right, 40)).toHaveLength(2);
+  expect(names).toEqual(before);
+  await putUpTo(right, 60);
+  await putUpTo(left, 60);
+  await Promise.all([takeArchiveSnapshot(objects, left, 60), takeArchiveSnapshot(objects, right, 60)]);
+  expect((await readArchiveSnapshots(objects)).kept.map(({ block }) => block)).toEqual([60, 40]);
+  const fresh = openStore("c");
+  expect(await restoreArchive(objects, fresh, () => undefined)).toEqual([]);
+  for (const block of blocks.slice(0, 61)) expectSame(fresh, block);
+});
+
+test("snapshots of another chain are not touched", async () => {
+  await snapshots(openStore("a"), 20);
+  const other = openStore("b");
+  for (const block of testBlocks({ seed: 7, blocks: 30 })) await other.put(block);
+  await expect(takeArchiveSnapshot(objects, other, 30)).rejects.toMatchObject({
+    detail: { code: "SNAPSHOT_FOREIGN", block: 20 },
+  });
+});

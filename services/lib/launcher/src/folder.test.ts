@@ -15,19 +15,19 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true, force: true }));
 
 test("a folder is taken once, and free again after its release", async () => {
-  const folder = await takeFolder(path, facts, "http://one");
-  await expect(takeFolder(path, facts, "http://two")).rejects.toThrow(
-    `process ${process.pid} runs a cluster on ${path} and answers at http://one`,
+  const folder = await takeFolder(path, facts, "first");
+  await expect(takeFolder(path, facts, "second")).rejects.toThrow(
+    `process ${process.pid} runs a cluster on ${path} and answers at first`,
   );
   await expect(resetFolder(path)).rejects.toThrow("ALREADY_RUNNING");
   await folder.release();
-  await (await takeFolder(path, facts, "http://three")).release();
+  await (await takeFolder(path, facts, "third")).release();
 });
 
 test("a lock of a process that is gone does not hold", async () => {
   await mkdir(path);
-  await writeFile(join(path, "launcher.json"), JSON.stringify({ pid: 2 ** 22 - 1, rpcUrl: "http://gone" }));
-  await (await takeFolder(path, facts, "http://two")).release();
+  await writeFile(join(path, "launcher.json"), JSON.stringify({ pid: 2 ** 22 - 1, rpcUrl: "gone" }));
+  await (await takeFolder(path, facts, "second")).release();
 });
 
 test.each([

@@ -1,11 +1,12 @@
 /**
  * Adds up the reports that vitest left in .ci/reports, one for each package, and the steps of a run. Its last line is
- * "N passed, N failed". As a command: `summary.ts format=0 lint=1 test=0`, each step with its exit code.
+ * "N passed, N failed". As a command: `summary.ts [--reports=folder] format=0 lint=1 test=0`, each step with its exit code.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
-export const REPORTS = "reports";
+export const REPORTS = join(import.meta.dirname, "reports");
 
 interface Report {
   numPassedTests: number;
@@ -22,8 +23,8 @@ interface Step {
  * Every test is one, and every step but `test` is one. A test run that went wrong without a failed test (a file that does not
  * load, a process that dies) is one failure.
  */
-export function summary(steps: Step[]): { lines: string[]; passed: number; failed: number } {
-  const reports = readReports();
+export function summary(steps: Step[], folder: string = REPORTS): { lines: string[]; passed: number; failed: number } {
+  const reports = readReports(folder);
   const others = steps.filter(({ name }) => name !== "test");
   const failures = reports.flatMap(({ name, report }) => failuresOf(report).map((text) => `${name}: ${text}`));
   const isTestBroken = steps.some(({ name, code }) => name === "test" && code !== 0);
@@ -46,8 +47,7 @@ export function summary(steps: Step[]): { lines: string[]; passed: number; faile
   };
 }
 
-function readReports(): { name: string; report: Report }[] {
-  const folder = join(import.meta.dirname, REPORTS);
+function readReports(folder: string): { name: string; report: Report }[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((file) => file.endsWith(".json"))
@@ -68,11 +68,15 @@ function failuresOf(report: Report): string[] {
 }
 
 if (import.meta.main) {
-  const steps = process.argv.slice(2).map((argument) => {
+  const { values, positionals } = parseArgs({
+    options: { reports: { type: "string", default: REPORTS } },
+    allowPositionals: true,
+  });
+  const steps = positionals.map((argument) => {
     const [name = "", code = "1"] = argument.split("=");
     return { name, code: Number(code) };
   });
-  const { lines, failed } = summary(steps);
+  const { lines, failed } = summary(steps, values.reports);
   console.log(lines.join("\n"));
   process.exitCode = failed === 0 ? 0 : 1;
 }

@@ -300,6 +300,7 @@ test("a snapshot whose versions run out is given up, the next one is taken", asy
     await held.promise;
     return put(name, bytes);
   };
+  await chain.append({ 0: [run("b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9")] });
   await fill(chain, 1, [1]);
   await until("the first chunk", () => slow.length > 0);
   await fill(chain, 65);

@@ -32,6 +32,8 @@ export interface SnapshotterOptions {
   signal: AbortSignal;
 }
 
+const UPLOADS_MAX = 4;
+
 /** Why a snapshot was given up. */
 type GivenUp = "versions" | "out" | "stopping";
 
@@ -105,17 +107,27 @@ export class Snapshotter {
   async #export(manifest: SnapshotManifest): Promise<GivenUp | null> {
     const { ranges, pinsIn } = ownedBy(manifest.map, manifest.partition);
     const spans = [...ranges, ...pinsIn.map((pin) => ({ first: pin, last: pin }))];
+    const uploads = new Uploads();
     for (const { first, last } of spans) {
       for (let next: Uint8Array | null = first; next !== null;) {
-        if (this.#options.signal.aborted) return "stopping";
-        if (!isExportable(manifest.block, sealedBlock(this.#state))) return "versions";
+        const givenUp = this.#whyGivenUp(manifest.block);
+        if (givenUp !== null) {
+          await uploads.done();
+          return givenUp;
+        }
         const chunk = this.#engine.exportCells(manifest.block, next, last, this.#options.chunkBytes);
-        for (const slice of cutBySlice(chunk.cells)) await this.#ports.snapshots.write(manifest, slice);
+        for (const slice of cutBySlice(chunk.cells)) await uploads.add(this.#ports.snapshots.write(manifest, slice));
         await this.#ports.pause();
         next = chunk.next;
       }
     }
+    await uploads.done();
     return null;
+  }
+
+  #whyGivenUp(block: number): GivenUp | null {
+    if (this.#options.signal.aborted) return "stopping";
+    return isExportable(block, sealedBlock(this.#state)) ? null : "versions";
   }
 
   async #finish(manifest: SnapshotManifest): Promise<GivenUp | null> {
@@ -127,5 +139,27 @@ export class Snapshotter {
     const n = truncatableN(this.#kept);
     if (n !== null) await log.truncate(manifest.partition, n);
     return null;
+  }
+}
+
+/** A few writes at once: the server answers each after a round trip, and a snapshot has hundreds. */
+class Uploads {
+  readonly #running = new Set<Promise<void>>();
+  #failure: { error: unknown } | null = null;
+
+  /** Resolves when another one may begin. @throws what an earlier one failed with */
+  async add(upload: Promise<void>): Promise<void> {
+    const running = upload
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    while (this.#running.size >= UPLOADS_MAX) await Promise.race(this.#running);
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  /** Resolves when all have ended. @throws what one failed with */
+  async done(): Promise<void> {
+    await Promise.all(this.#running);
+    if (this.#failure !== null) throw this.#failure.error;
   }
 }

@@ -4,12 +4,15 @@
  * P1. One batch is outstanding; what comes meanwhile is gathered into the next. Its expectation is the subject's last sequence, so
  *     two owners of a partition publishing at once cannot make a gap, a doubled record or another order.
  * P2. A batch of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
- * P3. A record too large for one message stands in parts in one atomic batch: behind each other, all or none.
+ * P3. A state is a function of its log, so what another owner (or this one before a restart) published must be equal to what we
+ *     would have. Where we meet the last such message we compare, and stop if it differs.
+ * P4. A record too large for one message stands in parts in one atomic batch: behind each other, all or none.
  */
 import { IoError, assert } from "@meridian/core";
 import type { Headers, OutRecord, PartitionId } from "@meridian/core";
 import type { Clock } from "./clock.ts";
-import { decodeOutMessage, encodeOutMessage, encodeOutRecord, joinRecords } from "./codec/out-message.ts";
+import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, joinRecords } from "./codec/out-message.ts";
+import type { OutMessage } from "./codec/out-message.ts";
 import {
   BATCH_MESSAGES_MAX,
   OUT_BATCH_BYTES,
@@ -27,6 +30,8 @@ import type { Stream, StreamMessage } from "./stream.ts";
 interface OutTail {
   n: number;
   sequence: number;
+  /** As it was read; absent if we published it. */
+  message?: OutMessage;
 }
 interface Waiting {
   n: number;
@@ -107,7 +112,7 @@ export class OutPublisher {
   }
 
   async #sendNext(): Promise<void> {
-    this.#tail ??= await this.#readTail();
+    this.#tail ??= this.#compared(await this.#readTail());
     this.#passOver(this.#tail.n);
     const next = this.#waiting[0];
     if (next === undefined) return;
@@ -123,8 +128,8 @@ export class OutPublisher {
       () => this.#find(tail, batch),
     );
     if (settled.outcome === "full") throw new IoError({ code: "FULL", text: settled.text }, "later");
-    // `other`: another owner of this partition was faster. Its records are the same, the state being a function of the log.
-    this.#tail = settled.outcome === "stored" ? { n: batch.lastN, sequence: settled.sequence } : settled.other;
+    // `other`: another owner of this partition was faster.
+    this.#tail = settled.outcome === "stored" ? { n: batch.lastN, sequence: settled.sequence } : this.#compared(settled.other);
     this.#passOver(this.#tail.n);
   }
 
@@ -136,7 +141,24 @@ export class OutPublisher {
 
   async #readTail(): Promise<OutTail> {
     const last = await this.#stream.last(SUBJECT.out(this.partition));
-    return last === undefined ? { n: 0, sequence: 0 } : { n: decodeOutMessage(last.payload).lastN, sequence: last.sequence };
+    if (last === undefined) return { n: 0, sequence: 0 };
+    const message = decodeOutMessage(last.payload);
+    return { n: message.lastN, sequence: last.sequence, message };
+  }
+
+  /** @throws IoError OUT_UNEQUAL if the tail's records wait here too and are not the same (P3) */
+  #compared(tail: OutTail): OutTail {
+    const { message } = tail;
+    const offset = this.#waiting[0]?.n ?? 0;
+    if (message === undefined || message.parts > 1 || offset === 0) return tail;
+    for (const record of decodeOutRecords(message.body)) {
+      const waiting = this.#waiting[record.n - offset];
+      // Packed again, so that another version's way of packing makes no difference.
+      if (waiting === undefined || waiting.n !== record.n || Buffer.compare(waiting.packed, encodeOutRecord(record)) === 0)
+        continue;
+      throw new IoError({ code: "OUT_UNEQUAL", partition: this.partition, n: record.n }, "never");
+    }
+    return tail;
   }
 
   /** Lets go of records that OUT has, and tells those who wait for them. */

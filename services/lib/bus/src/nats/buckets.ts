@@ -34,6 +34,7 @@ async function bounded<T>(connection: Connection, what: string, msMax: number, r
   }
 }
 
+const EXISTS: ReadonlySet<number> = new Set([SERVER_ERROR.wrongLastSequence, SERVER_ERROR.wrongLastSequenceUnknown]);
 const isFull = (errCode: number): boolean =>
   errCode === SERVER_ERROR.storeFailed ||
   errCode === SERVER_ERROR.storageExceeded ||
@@ -59,7 +60,7 @@ export async function openKeyValues(connection: Connection, replicas: number): P
           await bucket.create(key, value);
           return true;
         } catch (error) {
-          if (error instanceof JetStreamApiError && error.code === SERVER_ERROR.wrongLastSequence) return false;
+          if (error instanceof JetStreamApiError && EXISTS.has(error.code)) return false;
           throw error;
         }
       }),
@@ -79,7 +80,9 @@ export async function openObjects(connection: Connection, replicas: number): Pro
       run(name, async () => void (await store.putBlob({ name, options: { max_chunk_size: OBJECT_CHUNK_BYTES } }, bytes))),
     get: (name) =>
       run(name, async () => {
-        const bytes = await store.getBlob(name);
+        const bytes = await store.getBlob(name).catch((error: unknown) => {
+          throw corruptOr(name, error);
+        });
         return bytes === null ? undefined : plainBytes(bytes);
       }),
     delete: (name) =>
@@ -93,4 +96,10 @@ export async function openObjects(connection: Connection, replicas: number): Pro
         return names.filter((name) => name.startsWith(prefix)).sort();
       }),
   };
+}
+
+/** The library says by its text alone that what it read does not have the digest that was written. */
+function corruptOr(name: string, error: unknown): unknown {
+  const isCorrupt = error instanceof Error && error.message.includes("digests do not match");
+  return isCorrupt ? new IoError({ code: "OBJECT_CORRUPT", name }, "never", error) : error;
 }

@@ -85,6 +85,7 @@ class Puller {
   /** Messages that may still come for the pull that is outstanding; 0 if none is. */
   #left = 0;
   #heardAt = 0;
+  #tickedAt = 0;
   #failure: IoError | undefined;
   #wake: () => void = () => undefined;
 
@@ -112,9 +113,8 @@ class Puller {
       num_replicas: 1,
     });
     this.#heardAt = Date.now();
-    this.#monitor = setInterval(() => {
-      if (this.#left > 0 && Date.now() - this.#heardAt > 2 * READ_HEARTBEAT_MS) this.#fail("SILENT", "no heartbeat");
-    }, READ_HEARTBEAT_MS);
+    this.#tickedAt = this.#heardAt;
+    this.#monitor = setInterval(() => this.#tick(), READ_HEARTBEAT_MS);
     signal.addEventListener("abort", this.#wakeUp, { once: true });
     this.#pull();
   }
@@ -152,6 +152,14 @@ class Puller {
     const taken = this.#queue.slice(0, count);
     this.#queue = this.#queue.slice(count);
     return taken;
+  }
+
+  #tick(): void {
+    const now = Date.now();
+    // This process itself was late: what came meanwhile is still to be read, so the silence is ours.
+    if (now - this.#tickedAt > 1.5 * READ_HEARTBEAT_MS) this.#heardAt = now;
+    this.#tickedAt = now;
+    if (this.#left > 0 && now - this.#heardAt > 2 * READ_HEARTBEAT_MS) this.#fail("SILENT", "no heartbeat");
   }
 
   #pull(): void {

@@ -49,6 +49,17 @@ export const outRows: Row[] = [
     },
   ],
   [
+    "an owner that would publish something else than what is there is stopped",
+    async (rig) => {
+      const [first, second] = [await rig.connect(), await rig.connect()];
+      await first.out.publish(0, outRecords(1, 4));
+      const other = outRecords(1, 5).map((record) => (record.n === 4 ? { ...record, results: Uint8Array.of(9) } : record));
+      expect(await codeOf(second.out.publish(0, other))).toBe("OUT_UNEQUAL");
+      await second.out.publish(0, outRecords(3, 5));
+      expect(await first.out.lastN(0)).toBe(5);
+    },
+  ],
+  [
     "overlapping publishes of one owner are gathered and keep their order",
     async (rig) => {
       const bus = await rig.connect();

@@ -11,6 +11,7 @@ interface Link {
   client: Socket;
   server: Socket;
   isSilent: boolean; // what the server says does not reach the client
+  isSwallowing: boolean; // nor does the next thing it says
   held: Buffer[] | undefined; // what the client says waits here
 }
 
@@ -24,7 +25,7 @@ export class Proxy {
     const { hostname, port } = new URL(target);
     this.#server = createServer((client) => {
       const server = connect({ host: hostname, port: Number(port) });
-      const link: Link = { client, server, isSilent: false, held: undefined };
+      const link: Link = { client, server, isSilent: false, isSwallowing: false, held: undefined };
       this.#links.add(link);
       const end = () => {
         client.destroy();
@@ -34,7 +35,8 @@ export class Proxy {
       for (const socket of [client, server]) socket.on("error", end).on("close", end).setNoDelay(true);
       client.on("data", (chunk: Buffer) => this.#fromClient(link, chunk));
       server.on("data", (chunk: Buffer) => {
-        if (!link.isSilent) client.write(chunk);
+        if (!link.isSilent && !link.isSwallowing) client.write(chunk);
+        link.isSwallowing = false;
       });
     });
   }
@@ -70,6 +72,17 @@ export class Proxy {
         link.isSilent = true;
         link.server.write(chunk);
         void isStored().then(() => link.client.destroy());
+      },
+    };
+  }
+
+  /** The next message that holds `match` arrives, its answer is lost, and the connection stays. */
+  swallowAnswer(match: string): void {
+    this.#trap = {
+      match,
+      spring: (link, chunk) => {
+        link.isSwallowing = true;
+        link.server.write(chunk);
       },
     };
   }

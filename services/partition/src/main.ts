@@ -38,6 +38,7 @@ async function main(): Promise<void> {
   const common = {
     host,
     natsUrl: settings.natsUrl,
+    natsMonitorUrl: settings.natsMonitorUrl,
     durability: settings.durability satisfies Durability,
     engine: settings.engine satisfies EngineChoice,
     memoryBytesMax: memoryBytesMaxOf(settings.memoryMaxMb, partitions.length),

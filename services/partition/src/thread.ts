@@ -12,6 +12,7 @@ export interface ThreadOptions {
   partition: PartitionId;
   host: string;
   natsUrl: string;
+  natsMonitorUrl?: string | undefined;
   durability: Durability;
   engine: EngineChoice;
   memoryBytesMax: number;

@@ -24,14 +24,14 @@ await run(workerData as ThreadOptions);
 host.close(); // Nothing else keeps the thread.
 
 async function run(options: ThreadOptions): Promise<void> {
-  const { partition, natsUrl, durability, memoryBytesMax, limits = {}, env } = options;
+  const { partition, natsUrl, natsMonitorUrl: monitorUrl, durability, memoryBytesMax, limits = {}, env } = options;
   const instance = `${options.host}/${partition}`;
   const telemetry = await startTelemetry({ service: "partition", instance, version: VERSION, env });
   const { signal } = stopping;
   try {
     const engines = loadEngine(options.engine);
     telemetry.log.info({ partition, engine: engines.build, memoryBytesMax }, "Starting");
-    const bus = await connectBus({ url: natsUrl, name: instance, durability, log: telemetry.log, signal });
+    const bus = await connectBus({ url: natsUrl, monitorUrl, name: instance, durability, log: telemetry.log, signal });
     try {
       const starting = { partition, host: options.host, memoryBytesMax, limits, signal };
       const actor = await runPartition({ bus, engines, telemetry }, starting);

@@ -33,7 +33,8 @@ async function main(): Promise<void> {
   const durability: Durability = settings.durability;
   const choice: EngineChoice = settings.engine;
   const engine = loadEngine(choice);
-  const bus = await connectBus({ url: settings.natsUrl, name: `gateway ${instance}`, durability, log });
+  const { natsUrl: url, natsMonitorUrl: monitorUrl } = settings;
+  const bus = await connectBus({ url, monitorUrl, name: `gateway ${instance}`, durability, log });
   const workers = settings.workers ?? availableParallelism();
   const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax } = LIMITS;
   const gateway = await runGateway(

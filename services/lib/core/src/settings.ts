@@ -83,6 +83,12 @@ export function defineSettings<const D extends SettingDefinitions>(definitions: 
 /** What every service reads. `instance` names the process in beats, reports and traces; `main.ts` makes one up if need be. */
 export const serviceSettings = defineSettings({
   natsUrl: { variable: "MERIDIAN_NATS_URL", kind: "text", default: "nats://127.0.0.1:4222", help: "NATS server to connect to." },
+  natsMonitorUrl: {
+    variable: "MERIDIAN_NATS_MONITOR_URL",
+    kind: "text",
+    optional: true,
+    help: "HTTP monitors of all NATS servers, comma-separated; default: port 8222 of each. Asked if durability is power.",
+  },
   instance: {
     variable: "MERIDIAN_INSTANCE",
     kind: "text",

@@ -161,6 +161,7 @@ class LocalCluster implements Cluster {
     const { durability, engine, crashesPerMinuteMax, onEvent } = this.#options;
     const common = {
       MERIDIAN_NATS_URL: natsUrl,
+      MERIDIAN_NATS_MONITOR_URL: this.nats.monitorUrl,
       MERIDIAN_INSTANCE: name,
       MERIDIAN_DURABILITY: durability,
       MERIDIAN_ENGINE: engine,

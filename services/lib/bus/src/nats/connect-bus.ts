@@ -27,7 +27,7 @@ export interface ConnectOptions {
   name: string;
   durability: Durability;
   /** HTTP monitors of all servers, comma-separated; default: port 8222 of each. Asked only if durability is `power`. */
-  monitorUrl?: string;
+  monitorUrl?: string | undefined;
   /** How long the first connection is tried. */
   connectMsMax?: number;
   appendMsMax?: number;

@@ -146,6 +146,8 @@ export { LOG_COLUMNS, bloomMayMatch, logCandidates, logColumns, logMatches, logO
 export type { LogColumns, PreparedFilter } from "./blocks/logs.ts";
 export { merge } from "./blocks/merge.ts";
 export type { Merged, MergeSource, PositionTwice } from "./blocks/merge.ts";
+export { findInTail } from "./blocks/tail.ts";
+export type { TailTransaction } from "./blocks/tail.ts";
 export { MARK_BYTES } from "./blocks/record.ts";
 export type { Sha256 } from "./blocks/record.ts";
 export { failNonces, takeNonces } from "./sequencer/asks.ts";

@@ -11,7 +11,7 @@ type Table<K extends number | Uint8Array> = Database<Uint8Array, K>;
 export interface ArchiveTables {
   readonly root: RootDatabase<Uint8Array, string>;
   readonly path: string;
-  /** "format". */
+  /** "format": ARCHIVE_FORMAT; "chain": the chain's genesis hash. */
   readonly meta: Database<Uint8Array, string>;
   /** Block number → row (archive-layout.ts). First and last key are the oldest and the newest block. */
   readonly blocks: Table<number>;
@@ -116,6 +116,9 @@ export function readValue<K extends number | Uint8Array>(table: Table<K>, key: K
   const value = table.getBinary(key);
   return value && new Uint8Array(value.buffer, value.byteOffset, value.length);
 }
+
+/** A text of `meta`, null if it is not there. */
+export const readText = (tables: ArchiveTables, key: string): string | null => tables.meta.get(key)?.toString() ?? null;
 
 export function bodyKey(block: number, first: number): Buffer {
   const key = Buffer.allocUnsafe(8);

@@ -7,7 +7,7 @@
  */
 import { assert, LOG_COLUMNS, logColumns, readU32, TX } from "@meridian/core";
 import type { AssembledBlock, LogColumns, Merged } from "@meridian/core";
-import { ARCHIVE_FORMAT, cutChunks, packChunk, packMarks, packRow, storedBlock, unpackRow } from "./archive-layout.ts";
+import { cutChunks, packChunk, packMarks, packRow, storedBlock, unpackRow } from "./archive-layout.ts";
 import { BLOOM_BYTES, BLOOM_GROUP, bodyKey, columnKey, commit, MARK_BLOCKS, PREFIX_BYTES, readValue } from "./archive-tables.ts";
 import type { ArchiveTables } from "./archive-tables.ts";
 
@@ -24,7 +24,6 @@ export async function putBlock(tables: ArchiveTables, open: BloomGroup, block: A
   const row = packRow(storedBlock(block, columns.firstLogs[block.count]!, chunks));
   const blooms = bloomsWith(tables, open, block);
   await commit(tables, () => {
-    if (block.number === 0) void tables.meta.put("format", Uint8Array.of(ARCHIVE_FORMAT));
     void tables.blocks.put(block.number, row);
     void tables.numbers.put(block.hash, u32(block.number));
     void tables.blooms.put(open.group, blooms);

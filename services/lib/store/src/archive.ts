@@ -1,6 +1,7 @@
 /** The archive's store: blocks, transactions, receipts and logs in one LMDB file. */
 import { assert } from "@meridian/core";
 import type { ArchiveLog, AssembledBlock, AssemblyStart, ChainHead, PreparedFilter } from "@meridian/core";
+import { ARCHIVE_FORMAT } from "./archive-layout.ts";
 import type { StoredBlock } from "./archive-layout.ts";
 import { findLogs } from "./archive-logs.ts";
 import type { LogBudget } from "./archive-logs.ts";
@@ -15,11 +16,13 @@ import {
   readTransaction,
 } from "./archive-read.ts";
 import type { StoredBody, StoredTransaction } from "./archive-read.ts";
-import { BLOOM_BYTES, BLOOM_GROUP, openTables, tableBytes, readValue } from "./archive-tables.ts";
+import { BLOOM_BYTES, BLOOM_GROUP, commit, openTables, readText, tableBytes, readValue } from "./archive-tables.ts";
 import { clearTables, putBlock, removeBlock } from "./archive-write.ts";
 import type { BloomGroup } from "./archive-write.ts";
 
 export interface ArchiveStore {
+  /** Makes the store that of one chain if it is nobody's yet. @returns the genesis hash of the chain whose store it is */
+  claim(genesisHash: string): Promise<string>;
   /** The newest block, null if there is none. */
   head(): ChainHead | null;
   /** Number of the oldest block; 0 if there is none. */
@@ -87,6 +90,15 @@ export function openArchive(folder: string): ArchiveStore {
   }
 
   return {
+    async claim(genesisHash) {
+      const owner = readText(tables, "chain");
+      if (owner !== null) return owner;
+      await commit(tables, () => {
+        void tables.meta.put("format", Uint8Array.of(ARCHIVE_FORMAT));
+        void tables.meta.put("chain", Buffer.from(genesisHash));
+      });
+      return genesisHash;
+    },
     head: () => head,
     oldest: () => oldest,
     start() {

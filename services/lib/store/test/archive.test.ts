@@ -47,6 +47,12 @@ test("an empty store", () => {
   expect(store.start()).toEqual({ head: null, sequence: 0, positions: [], marks: [] });
 });
 
+test("a store is that of one chain", async () => {
+  expect(await store.claim("aa")).toBe("aa");
+  await reopen();
+  expect(await store.claim("bb")).toBe("aa");
+});
+
 test("blocks, bodies and transactions read back, also after opening again", async () => {
   const blocks = testBlocks({ seed: 1, blocks: 12, transactionsPerFlush: 60, logs: someLogs, snapshotEvery: 5 });
   await putAll(blocks);

@@ -4,6 +4,7 @@ import type { OutRecord } from "../entries.ts";
 import { txCount, txIndex } from "../transactions.ts";
 import { awaitedPartitions, nextBlock, openAssembly, tailCounts, takeRecords } from "./assemble.ts";
 import type { Alarm, AssembledBlock, AssemblyStart } from "./assemble.ts";
+import { findInTail } from "./tail.ts";
 import { fakeBlockEngine, shuffledMessages, testFlushes, testHash, testRecords } from "./testing.ts";
 import type { TestMessage } from "./testing.ts";
 
@@ -257,4 +258,21 @@ test("progress goes back to the first part of a record that came in parts", () =
   const { blocks } = assemble(messages);
   expect(blocks).toHaveLength(7);
   expect(blocks.map(({ progress }) => progress.sequence % 3)).toEqual(blocks.map(() => 0));
+});
+
+test("transactions that are in no block yet are found by hash", () => {
+  const flushes = testFlushes({ seed: 4, blocks: 6, transactionsPerFlush: 9 });
+  const records = testRecords(flushes, 3);
+  const messages = shuffledMessages([records[0]!, records[1]!.slice(0, 1), records[2]!], 1);
+  const { assembly, blocks } = assemble(messages);
+  expect(blocks).toHaveLength(1);
+  const all = flushes.flatMap(({ transactions }) => transactions);
+  const found = findInTail(assembly, concatBytes(all.map(({ hash }) => hash)));
+  expect(found.map((hit) => hit !== null)).toEqual(all.map(({ account }) => account % 3 !== 1));
+  found.forEach((hit, number) => {
+    if (hit === null) return;
+    expect(hexOf(hit.hash)).toBe(hexOf(all[number]!.hash));
+    expect(txIndex(hit.transaction, 0)).toBe(all[number]!.index);
+    expect(hit.result[4]).toBe(hit.transaction[4]);
+  });
 });

@@ -95,8 +95,8 @@ export function isSnapshotDue(
 }
 
 /**
- * Takes what an archive built. Blocks that are sealed already, or too far ahead, change nothing; one may come before the flush that
- * closed its block is acknowledged here.
+ * Takes what an archive built. Blocks that are sealed already, or too far ahead, change nothing; one may come before the flush
+ * that closed its block is acknowledged here.
  * @returns the hash that was known before, if this one differs from it: two archives disagree
  */
 export function noteBuilt(blocks: ChainBlocks, built: Built, unsealedMax: number): Uint8Array | undefined {

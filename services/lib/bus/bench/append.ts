@@ -75,7 +75,11 @@ async function readBacklog(bus: Bus, partition: number, messages: number, bytes:
   }
   const spent = performance.now() - start;
   console.log(
-    `${"read a backlog, checked".padEnd(44)} ${((read * 1_000) / spent).toFixed(0).padStart(7)}/s ${((read * bytes) / spent / 1_000).toFixed(1).padStart(7)} MB/s`,
+    [
+      "read a backlog, checked".padEnd(44),
+      `${((read * 1_000) / spent).toFixed(0).padStart(7)}/s`,
+      `${((read * bytes) / spent / 1_000).toFixed(1).padStart(7)} MB/s`,
+    ].join(" "),
   );
 }
 

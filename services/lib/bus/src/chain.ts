@@ -5,7 +5,7 @@
  * C2. Each message names the SHA-256 of the payload before it; zero before the first.
  * C3. The term never falls, the flush rises.
  */
-import { IoError } from "@meridian/core";
+import { IoError, isIoError } from "@meridian/core";
 import type { Headers, LogBatch, LogMessage, LogPosition, PartitionId } from "@meridian/core";
 import { ZERO_HASH, decodeLogMessage, hashOf } from "./codec/log-message.ts";
 import type { LinkedMessage } from "./codec/log-message.ts";
@@ -60,7 +60,7 @@ export function decodeStored(stored: StoredMessage): LinkedMessage {
   try {
     return decodeLogMessage(stored.payload);
   } catch (error) {
-    if (!(error instanceof IoError)) throw error;
+    if (!isIoError(error)) throw error;
     throw new IoError({ ...error.detail, partition: partitionOf(stored.subject), sequence: stored.sequence }, "never", error);
   }
 }

@@ -79,11 +79,12 @@ export async function appendBehind(
 /** What stands right behind `lastSequence`: these messages, nothing, or somebody else's. */
 async function findBehind(stream: Stream, lastSequence: number, messages: StreamMessage[]): Promise<Found<LogMessage>> {
   const last = await stream.lastSequence();
-  // A server whose disk failed forgets its newest message until it is restarted, and an old leader of a cluster knows less: asked again.
+  // A server whose disk failed forgets its newest message until it is restarted, and an old leader of a cluster knows less.
   if (last < lastSequence) throw new IoError({ code: "LOG_SHORTER", expected: lastSequence, got: last }, "later");
   if (last === lastSequence) return { found: "open" };
   const stored = await stream.at(lastSequence + 1);
-  if (stored === undefined) throw new IoError({ code: "LAGGING", sequence: lastSequence + 1 }, "later"); // A replica behind the leader.
+  // A replica behind the leader answered.
+  if (stored === undefined) throw new IoError({ code: "LAGGING", sequence: lastSequence + 1 }, "later");
   const ours = messages[0];
   const isOurs =
     ours !== undefined &&

@@ -1,8 +1,8 @@
 /**
  * Publishes one partition's records to OUT.
  *
- * P1. One batch is outstanding; what comes meanwhile is gathered into the next. Its expectation is the subject's last sequence, so
- *     two owners of a partition publishing at once cannot make a gap, a doubled record or another order.
+ * P1. One batch is outstanding; what comes meanwhile is gathered into the next. Its expectation is the subject's last sequence,
+ *     so two owners of a partition publishing at once cannot make a gap, a doubled record or another order.
  * P2. A batch of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
  * P3. A state is a function of its log, so what another owner (or this one before a restart) published must be equal to what we
  *     would have. Where we meet the last such message we compare, and stop if it differs.

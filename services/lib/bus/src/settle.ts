@@ -4,7 +4,7 @@
  * S1. A store happens at most once: every try carries the same expectation, and the first that succeeds makes it false.
  * S2. While a try of unknown outcome may still arrive, "full" is no answer: it could land later. Tries go on.
  */
-import { IoError } from "@meridian/core";
+import { IoError, isIoError } from "@meridian/core";
 import type { Clock } from "./clock.ts";
 import { wait } from "./clock.ts";
 import { RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
@@ -56,6 +56,6 @@ export async function settle<T>(
 
 /** Passes on what can be tried again; throws the rest. */
 function retryable(error: unknown): unknown {
-  if (error instanceof IoError && error.retry !== "never") return error;
+  if (isIoError(error) && error.retry !== "never") return error;
   throw error;
 }

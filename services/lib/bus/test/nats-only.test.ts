@@ -118,7 +118,7 @@ describe("a server that is silent or away", () => {
     expect((await bus.log.readToEnd(0, 1)).map((message) => markOf({ message }))).toEqual([0, "term 1", 7]);
   });
 
-  test("an append that cannot be settled ends the writer; what was refused is told at once while the connection is down", async () => {
+  test("an append that cannot be settled ends the writer; while the connection is down requests fail at once", async () => {
     const server = await serverOf();
     const bus = await busOf(server, { appendMsMax: 300 });
     const writer = await startLog(bus);

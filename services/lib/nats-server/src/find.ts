@@ -123,8 +123,10 @@ async function keep(cacheFolder: string, binary: Uint8Array): Promise<void> {
     await writeFile(path, binary);
     await chmod(path, 0o755);
     const version = await versionOf(path);
-    if (version !== NATS_VERSION)
-      throw new IoError({ code: "NATS_SERVER_WRONG", got: String(version), want: NATS_VERSION }, "never");
+    if (version !== NATS_VERSION) {
+      const got = typeof version === "string" ? version : String(version.failed);
+      throw new IoError({ code: "NATS_SERVER_WRONG", got, want: NATS_VERSION }, "never");
+    }
     await writeFile(join(folder, "sha256"), `${sha256Hex(binary)}\n`);
     await rename(folder, folderOf(cacheFolder));
   } catch (error) {

@@ -171,10 +171,14 @@ class Server implements RunningNatsServer {
   }
 
   async stop(): Promise<void> {
+    await this.#end();
+    await rm(pidFileOf(this.#options.storeFolder), { force: true });
+  }
+
+  async #end(): Promise<void> {
     const timer = setTimeout(() => this.#child?.kill("SIGKILL"), STOP_MS_MAX);
     await this.kill("SIGTERM");
     clearTimeout(timer);
-    await rm(pidFileOf(this.#options.storeFolder), { force: true });
   }
 
   async kill(signal: NodeJS.Signals): Promise<void> {
@@ -187,7 +191,7 @@ class Server implements RunningNatsServer {
   }
 
   async restart(changes: { durability?: Durability; jetstreamBytesMax?: number } = {}): Promise<void> {
-    await this.stop();
+    await this.#end();
     this.#options = { ...this.#options, ...changes };
     await this.start();
   }
@@ -243,7 +247,7 @@ function startWatchdog(pid: number): ChildProcess {
   const script = 'trap "" INT TERM HUP; cat > /dev/null; kill -TERM "$1"';
   const child = spawn("sh", ["-c", script, "sh", String(pid)], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
   child.unref();
-  // The pipe alone shall not keep the parent alive. A broken pipe means that the watchdog is gone, which start() does not depend on.
+  // The pipe alone shall not keep the parent alive. Without a watchdog (no shell, or it was killed) the server runs as well.
   (child.stdin as unknown as { unref?: () => void }).unref?.();
   child.on("error", () => undefined);
   child.stdin.on("error", () => undefined);

@@ -30,11 +30,5 @@ export async function testNatsServer(options: TestServerOptions = {}): Promise<R
     await stop();
     if (storeFolder === undefined) await rm(folder, { recursive: true, force: true });
   };
-  return new Proxy(server, {
-    get(target, name) {
-      if (name === "stop") return stopAndRemove;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return Object.assign(server, { stop: stopAndRemove });
 }

@@ -1,5 +1,6 @@
 import { IoError } from "@meridian/core";
 import { Packr } from "msgpackr";
+import { plainBytes } from "../payload.ts";
 import type { Shape } from "./shapes.ts";
 import { arrayOf, malformed } from "./shapes.ts";
 
@@ -14,14 +15,14 @@ const packr = new Packr({
 
 /** MessagePack of plain values: nil, booleans, numbers, texts, bytes and lists of these. */
 export function pack(value: unknown): Uint8Array {
-  const packed = packr.pack(value);
-  return new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
+  return plainBytes(packr.pack(value));
 }
 
 /** @throws IoError MALFORMED if this is not exactly one MessagePack value */
 export function unpack(payload: Uint8Array, what: string): unknown {
   try {
-    return packr.unpack(payload) as unknown;
+    // A view of its own: msgpackr hangs a DataView on the array that it reads.
+    return packr.unpack(plainBytes(payload)) as unknown;
   } catch (error) {
     throw new IoError({ code: "MALFORMED", field: what, want: "one MessagePack value" }, "never", error);
   }

@@ -3,6 +3,7 @@
  * in the declared order, a variant an array that starts with its tag. The compiler refuses a shape that does not fit its type.
  */
 import { IoError, assert } from "@meridian/core";
+import { plainBytes } from "../payload.ts";
 
 /** How a value of one type stands in a message. `read` checks everything; what it returns needs no further look. */
 export interface Shape<T> {
@@ -54,8 +55,7 @@ export const flag: Shape<boolean> = {
 /** Bytes, read as a plain view into the message (a Buffer's `slice` would not copy, so none is handed out). */
 export const bytes: Shape<Uint8Array> = {
   write: (value) => value,
-  read: (packed, path) =>
-    packed instanceof Uint8Array ? new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength) : malformed(path, "bytes"),
+  read: (packed, path) => (packed instanceof Uint8Array ? plainBytes(packed) : malformed(path, "bytes")),
 };
 
 /** Bytes of one length. */
@@ -124,7 +124,7 @@ export type Fields<T> = {
 };
 
 export function record<T extends object>(fields: Fields<T>): Shape<T> {
-  const entries = Object.entries(fields) as [string, Shape<unknown> | OptionalShape<unknown>][];
+  const entries = Object.entries<Shape<unknown> | OptionalShape<unknown>>(fields);
   return {
     write: (value) => writeFields(entries, value as Record<string, unknown>),
     read: (packed, path) => readFields(entries, arrayOf(packed, path, entries.length), path, {}) as T,

@@ -1,4 +1,4 @@
-import { IoError, noTelemetry } from "@meridian/core";
+import { IoError, isIoError, noTelemetry } from "@meridian/core";
 import type { Bus, Durability, Log, Logger, Objects, Out, Settings, Wire } from "@meridian/core";
 import { connect } from "@nats-io/transport-node";
 import { systemClock, wait } from "../clock.ts";
@@ -127,7 +127,7 @@ async function recheck(check: () => Promise<void>, log: Logger, nc: { isClosed()
       await check();
       return;
     } catch (error) {
-      if (!(error instanceof IoError) || error.retry === "never") throw error;
+      if (!isIoError(error) || error.retry === "never") throw error;
       log.warn({ ...error.detail }, "durability after a reconnect not known yet");
       await wait(systemClock, RETRY_MS_MAX);
     }

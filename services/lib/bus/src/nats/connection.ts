@@ -4,7 +4,7 @@
  * K1. A request fails as soon as the connection is lost; it never waits in a buffer for a server that may be gone for minutes.
  * K2. After a reconnect nothing is sent before `onReconnect` has looked at the server: it may be another one than before.
  */
-import { IoError } from "@meridian/core";
+import { IoError, isIoError } from "@meridian/core";
 import type { Headers, Logger } from "@meridian/core";
 import { createInbox, errors } from "@nats-io/nats-core";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
@@ -178,7 +178,7 @@ export class Connection {
 
 /** The failure of a request in our terms. */
 export function ioErrorOf(error: unknown, what: string, timeoutMs: number): IoError {
-  if (error instanceof IoError) return error;
+  if (isIoError(error)) return error;
   if (error instanceof errors.TimeoutError) return new IoError({ code: "TIMEOUT", what, timeoutMs }, "later", error);
   if (error instanceof errors.NoRespondersError || (error instanceof errors.RequestError && error.isNoResponders())) {
     return new IoError({ code: "NO_RESPONDERS", what }, "later", error);

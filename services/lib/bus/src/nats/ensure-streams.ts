@@ -1,6 +1,6 @@
 /** LOG and OUT as they must be: made if absent, refused if somebody made them otherwise. */
 import { IoError } from "@meridian/core";
-import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { DiscardPolicy, PersistMode, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { LOG_BYTES_MAX, MESSAGE_BYTES_MAX } from "../limits.ts";
 import { LOG_SUBJECTS, OUT_SUBJECTS, STREAM } from "../names.ts";
@@ -115,9 +115,7 @@ function checkConfig(stream: string, subjects: string, got: StreamConfig): void 
     if (value !== want) throw refuse(field, got[field], want);
   }
   // `async` acknowledges before the disk has it, and silently switches sync_interval: always off.
-  if (got.persist_mode !== undefined && (got.persist_mode as string) !== "" && (got.persist_mode as string) !== "default") {
-    throw refuse("persist_mode", got.persist_mode, "default");
-  }
+  if (got.persist_mode === PersistMode.Async) throw refuse("persist_mode", got.persist_mode, PersistMode.Default);
   if (got.max_msg_size > 0 && got.max_msg_size < MESSAGE_BYTES_MAX)
     throw refuse("max_msg_size", got.max_msg_size, MESSAGE_BYTES_MAX);
 }

@@ -1,5 +1,5 @@
 /** Requests to JetStream's own subjects, over `Connection` so that they fail at once when the connection is lost. */
-import { IoError } from "@meridian/core";
+import { IoError, isIoError } from "@meridian/core";
 import type { ConsumerConfig, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { REQUEST_MS_MAX } from "../limits.ts";
 import type { StoredMessage } from "../stream.ts";
@@ -45,9 +45,7 @@ export function refusalOf(what: string, error: NonNullable<ApiReply["error"]>): 
 }
 
 export function isRefusal(error: unknown, errCode: number): boolean {
-  return (
-    error instanceof IoError && error.detail.code === "SERVER_REFUSED" && (error.detail as ServerRefusal).errCode === errCode
-  );
+  return isIoError(error, "SERVER_REFUSED") && (error.detail as ServerRefusal).errCode === errCode;
 }
 
 export const streamInfo = (connection: Connection, stream: string): Promise<StreamInfo> =>

@@ -2,10 +2,10 @@
  * Reading a stream in order, for ever.
  *
  * R1. A reader has an ephemeral consumer and at most one pull outstanding, so what waits here is bounded.
- * R2. The consumer counts what it delivers. A jump in that count, two missed heartbeats or a lost connection end it, and a new one is
- *     made from the last message that was taken on: no message is skipped, none comes twice.
+ * R2. The consumer counts what it delivers. A jump in that count, two missed heartbeats or a lost connection end it, and a new
+ *     one is made from the last message that was taken on: no message is skipped, none comes twice.
  */
-import { IoError } from "@meridian/core";
+import { IoError, isIoError } from "@meridian/core";
 import type { Logger } from "@meridian/core";
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
 import { createInbox, nanos, nuid } from "@nats-io/nats-core";
@@ -61,7 +61,7 @@ export async function* readStream(
         yield messages;
       }
     } catch (error) {
-      if (!(error instanceof IoError) || error.retry === "never") throw error;
+      if (!isIoError(error) || error.retry === "never") throw error;
       log.warn({ ...error.detail, stream, subject, sequence }, "reader lost its consumer and makes a new one");
     } finally {
       puller.close();
@@ -205,7 +205,10 @@ class Puller {
   #wakeUp = (): void => this.#wake();
 }
 
-/** Stream sequence and delivery count out of the reply subject: $JS.ACK.[domain.account.]stream.consumer.tries.sequence.delivered.time.pending */
+/**
+ * Stream sequence and delivery count out of the reply subject:
+ * $JS.ACK.[domain.account.]stream.consumer.tries.sequence.delivered.time.pending
+ */
 function placeOf(reply: string): { sequence: number; delivered: number } {
   const tokens = reply.split(".");
   const first = tokens.length > 9 ? 4 : 2; // Servers may add domain and account hash in front.

@@ -209,7 +209,7 @@ export const fenceRows: Row[] = [
 export const lostRows: Row[] = [
   ...([true, false] as const).flatMap((landed): Row[] =>
     [1, 3].map((count): Row => [
-      `a lost answer of ${count} message${count === 1 ? "" : "s"} that ${landed ? "landed" : "did not land"} ends as appended, once`,
+      `a lost answer (${count} logs) that ${landed ? "landed" : "did not land"} ends as appended, once`,
       async (rig) => {
         const bus = await rig.connect();
         const writer = await startLog(bus);

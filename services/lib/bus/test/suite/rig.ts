@@ -1,6 +1,6 @@
 /** What the shared suite needs of a server, besides the buses under test. */
 import type { Bus, Entry, LogBatch, LogPosition, LogWriter, OutBatch, OutRecord } from "@meridian/core";
-import { assert, IoError } from "@meridian/core";
+import { assert, isIoError } from "@meridian/core";
 import type { StreamName } from "../../src/index.ts";
 
 export interface Rig {
@@ -110,7 +110,7 @@ export async function codeOf(run: Promise<unknown>): Promise<string> {
     await run;
     return "none";
   } catch (error) {
-    if (error instanceof IoError) return error.detail.code;
+    if (isIoError(error)) return error.detail.code;
     throw error;
   }
 }

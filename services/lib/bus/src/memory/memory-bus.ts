@@ -1,6 +1,7 @@
 import { IoError } from "@meridian/core";
 import type { Bus, Log, Objects, Out, Settings, Wire, WireMessage } from "@meridian/core";
 import { wait } from "../clock.ts";
+import { guarded } from "../guarded.ts";
 import { APPEND_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
 import { StreamLog } from "../log.ts";
 import { STREAM } from "../names.ts";
@@ -195,12 +196,13 @@ export class MemoryBus implements Bus {
 
   /** A subscriber that is cut off cannot answer. */
   #answering(handler: (message: WireMessage) => void): (message: WireMessage) => void {
+    const handle = guarded(handler, () => undefined);
     return (message) => {
       const respond = (payload: Uint8Array) => {
         checkPayload(message.subject, payload);
         if (this.#isConnected) message.respond(payload);
       };
-      handler({ ...message, respond });
+      handle({ ...message, respond });
     };
   }
 }

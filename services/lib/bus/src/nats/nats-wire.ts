@@ -1,5 +1,6 @@
 import type { Headers, Logger, Wire, WireMessage } from "@meridian/core";
 import type { Msg } from "@nats-io/nats-core";
+import { guarded } from "../guarded.ts";
 import { checkPayload, plainBytes } from "../payload.ts";
 import type { Connection } from "./connection.ts";
 import { fromNatsHeaders } from "./headers.ts";
@@ -25,10 +26,11 @@ export class NatsWire implements Wire {
   }
 
   subscribe(subject: string, handler: (message: WireMessage) => void, queue?: string): () => void {
+    const handle = guarded(handler, ({ detail }) => this.#log.warn({ ...detail, subject }, "message dropped"));
     const subscription = this.#connection.nc.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, msg) => {
-        if (error === null) handler(this.#message(msg));
+        if (error === null) handle(this.#message(msg));
         else this.#log.error({ subject, error: error.message }, "subscription ended");
       },
     });

@@ -1,7 +1,7 @@
 import { evenRangeMap } from "@meridian/core";
 import type { ChainSettings } from "@meridian/core";
 import { expect } from "vitest";
-import { SUBJECT } from "../../src/index.ts";
+import { SUBJECT, decodeBuilt, encodeBuilt } from "../../src/index.ts";
 import { codeOf, until } from "./rig.ts";
 import type { Row } from "./rig.ts";
 
@@ -123,6 +123,26 @@ export const wireRows: Row[] = [
       third.wire.publish(SUBJECT.beat, Uint8Array.of(1));
       await until("all messages", () => counts.all === 11 && counts.queue === 10 && counts.other === 1);
       expect(counts).toEqual({ all: 11, queue: 10, other: 1 });
+    },
+  ],
+  [
+    "a message that cannot be read is dropped, and the next one comes",
+    async (rig) => {
+      const [first, second] = [await rig.connect(), await rig.connect()];
+      const got: string[] = [];
+      first.wire.subscribe(SUBJECT.built, (message) => {
+        got.push(decodeBuilt(message.payload).archive);
+        message.respond(message.payload);
+      });
+      const built = encodeBuilt({ archive: "a", number: 1, hash: new Uint8Array(32), timestamp: 1 });
+      await until(
+        "subscription",
+        async () => (await codeOf(second.wire.request(SUBJECT.built, built, { timeoutMs: 500 }))) === "none",
+      );
+      second.wire.publish(SUBJECT.built, Uint8Array.of(0xc1, 1, 2));
+      second.wire.publish(SUBJECT.built, new Uint8Array());
+      expect(await codeOf(second.wire.request(SUBJECT.built, built, { timeoutMs: 5_000 }))).toBe("none");
+      expect(got).toEqual(["a", "a"]);
     },
   ],
   [

@@ -45,7 +45,9 @@ export function readNumber(tables: ArchiveTables, hash: Uint8Array): number | nu
 
 /** Number of the oldest or newest block, null if there is none. */
 export function edgeNumber(tables: ArchiveTables, edge: "oldest" | "newest"): number | null {
-  for (const number of tables.blocks.getKeys({ reverse: edge === "newest", limit: 1 })) return number;
+  if (edge === "newest") for (const number of tables.blocks.getKeys({ reverse: true, limit: 1 })) return number;
+  // Also for the newest: lmdb's way back leaves out key 0 when it is the only one.
+  for (const number of tables.blocks.getKeys({ limit: 1 })) return number;
   return null;
 }
 

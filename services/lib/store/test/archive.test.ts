@@ -47,6 +47,13 @@ test("an empty store", () => {
   expect(store.start()).toEqual({ head: null, sequence: 0, positions: [], marks: [] });
 });
 
+test("with block 0 alone", async () => {
+  await putAll(testBlocks({ seed: 1, blocks: 1 }).slice(0, 1));
+  expect([store.head()?.number, store.oldest(), store.start().head?.number]).toEqual([0, 0, 0]);
+  await reopen();
+  expect([store.head()?.number, store.oldest(), store.start().head?.number]).toEqual([0, 0, 0]);
+});
+
 test("a store is that of one chain", async () => {
   expect(await store.claim("aa")).toBe("aa");
   await reopen();

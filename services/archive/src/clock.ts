@@ -1,0 +1,15 @@
+import type { Clock } from "@meridian/bus";
+
+/** Resolves after `delayMs`, or at once when `signal` aborts. */
+export function wait(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = () => {
+      cancel();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const cancel = clock.after(delayMs, end);
+    signal.addEventListener("abort", end, { once: true });
+  });
+}

@@ -3,6 +3,7 @@ import type { BlockEntry, Entry } from "../entries.ts";
 import type { RangeMap } from "../ranges.ts";
 import { isDrained } from "./chain-blocks.ts";
 import { beatOf, setMapPending } from "./lead.ts";
+import type { SequencerLimits } from "./limits.ts";
 import { changeMap } from "./map-change.ts";
 import type { TestLeader } from "./testing/index.ts";
 import { built, codesOf, endFlush, flush, lead, leadFresh, logOf, pass, startFlush, submit, testChain } from "./testing/index.ts";
@@ -132,9 +133,25 @@ test("a leader closes the block it finds open before it sequences anything", () 
   expect(kindsOf(leader).slice(0, 3)).toEqual(["genesis", "term", "block"]);
 });
 
-test.each<[what: string, limits: { snapshotBytes?: number; snapshotMs?: number }, send: number[], want: boolean[]]>([
-  ["after so many bytes", { snapshotBytes: 1_000 }, [1, 1, 2, 1, 0, 3], [false, false, true, false, false, true]],
-  ["after so much time with transactions", { snapshotMs: 1_000 }, [0, 0, 1, 0, 0, 1], [false, false, true, false, false, true]],
+test.each<[what: string, limits: Partial<SequencerLimits>, send: number[], want: boolean[]]>([
+  [
+    "after so many bytes",
+    { snapshotBytes: 1_000, snapshotBlocksMin: 1 },
+    [1, 1, 2, 1, 0, 3],
+    [false, false, true, false, false, true],
+  ],
+  [
+    "after so much time with transactions",
+    { snapshotMs: 1_000, snapshotBlocksMin: 1 },
+    [0, 0, 1, 0, 0, 1],
+    [false, false, true, false, false, true],
+  ],
+  [
+    "but not so soon after the one before",
+    { snapshotBytes: 1, snapshotBlocksMin: 4 },
+    [1, 1, 1, 1, 1, 1],
+    [false, false, true, false, false, false],
+  ],
 ])("a block asks for a snapshot %s", (_what, limits, send, want) => {
   const leader = leadFresh(1, limits);
   built(leader, 0);

@@ -35,6 +35,7 @@ export interface ChainBlocks {
 }
 /** What was appended since the last block that asked for a snapshot. */
 export interface SnapshotDue {
+  block: number; // that one; 0 at genesis, -Infinity if not known
   bytes: number;
   transactions: number;
   at: number; // ms
@@ -84,12 +85,13 @@ export function nextBlock(blocks: ChainBlocks, unixMs: number, prevrandao: Uint8
 
 /** True if the block that closes now asks for a snapshot; `bytes` and `transactions` are those of its last flush. */
 export function isSnapshotDue(
-  due: SnapshotDue,
+  { snapshot: due, open }: ChainBlocks,
   bytes: number,
   transactions: number,
   now: number,
   limits: SequencerLimits,
 ): boolean {
+  if (open.number - due.block < limits.snapshotBlocksMin) return false;
   if (due.bytes + bytes >= limits.snapshotBytes) return true;
   return due.transactions + transactions > 0 && now - due.at >= limits.snapshotMs;
 }
@@ -120,9 +122,9 @@ export function stepBlocks(blocks: ChainBlocks, step: BlockStep, bytes: number, 
   blocks.snapshot.transactions += transactions;
   if (step.opens === null) return;
   blocks.unsealed.push({ number: blocks.open.number, timestamp: blocks.open.timestamp });
+  if (step.snapshot) blocks.snapshot = { block: blocks.open.number, bytes: 0, transactions: 0, at: now };
   blocks.open = step.opens;
   blocks.closesFirst = false;
-  if (step.snapshot) blocks.snapshot = { bytes: 0, transactions: 0, at: now };
 }
 
 const otherHash = (known: Uint8Array, said: Uint8Array): Uint8Array | undefined =>

@@ -66,7 +66,7 @@ export function planFlush(
   const step: BlockStep = {
     seals,
     opens: closes ? nextBlock(blocks, unixMs, prevrandao()) : null,
-    snapshot: closes && isSnapshotDue(blocks.snapshot, filling.bytes, filling.count, now, limits),
+    snapshot: closes && isSnapshotDue(blocks, filling.bytes, filling.count, now, limits),
   };
   const map = closes ? sequencer.mapPending : null;
   const bytes = new Float64Array(partitions.ids.length);

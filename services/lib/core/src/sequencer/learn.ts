@@ -141,15 +141,15 @@ function readTransactions(ends: readonly LogEnd[], recent: RecentHashes, openNum
  * that has transactions: too early once, but no leader change puts it off.
  */
 function snapshotOf(lead: LogMessage[], ends: readonly LogEnd[], limits: SequencerLimits, now: number): ChainBlocks["snapshot"] {
-  const lastFlush = lead.findLast(({ entries }) =>
-    entries.some((entry) => entry.kind === "genesis" || (entry.kind === "block" && entry.snapshot)),
-  )?.flush;
-  if (lastFlush === undefined) return { bytes: 0, transactions: 0, at: now - limits.snapshotMs };
+  const last = lead
+    .flatMap(({ flush, entries }) => entries.map((entry) => ({ flush, entry })))
+    .findLast(({ entry }) => entry.kind === "genesis" || (entry.kind === "block" && entry.snapshot));
+  if (last === undefined) return { block: Number.NEGATIVE_INFINITY, bytes: 0, transactions: 0, at: now - limits.snapshotMs };
   let bytes = 0;
   let transactions = 0;
   for (const { messages } of ends) {
     for (const { flush, entries } of messages) {
-      if (flush <= lastFlush) continue;
+      if (flush <= last.flush) continue;
       for (const entry of entries) {
         if (entry.kind !== "run") continue;
         bytes += entry.transactions.length + entry.nonces.length;
@@ -157,5 +157,5 @@ function snapshotOf(lead: LogMessage[], ends: readonly LogEnd[], limits: Sequenc
       }
     }
   }
-  return { bytes, transactions, at: now };
+  return { block: last.entry.kind === "block" ? last.entry.number : 0, bytes, transactions, at: now };
 }

@@ -25,6 +25,7 @@ export interface SequencerLimits {
   unsealedMax: number; //           closed blocks without a seal
   snapshotBytes: number; //         log bytes after which a block asks for a snapshot
   snapshotMs: number; //            time after which it does, if there were transactions
+  snapshotBlocksMin: number; //     blocks between two that do: a log cut at the older one must still hold the last seal
   askSendersMax: number; //         addresses in one request for nonces
   askRetryMs: number; //            pause before a partition that gave no answer is asked again
   fullRetryMs: number; //           pause after the server refused an append for want of room
@@ -55,6 +56,7 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   unsealedMax: 8,
   snapshotBytes: 64 * MIB,
   snapshotMs: 600_000,
+  snapshotBlocksMin: 16,
   askSendersMax: 2_048,
   askRetryMs: 100,
   fullRetryMs: 1_000,

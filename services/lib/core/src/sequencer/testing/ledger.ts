@@ -105,7 +105,7 @@ export function reportOf(ledger: Ledger, partition: PartitionId, changes: Partia
     host: "ledger",
     n: log.n,
     flush: log.flush,
-    closedBlock: log.open - 1,
+    closedBlock: Math.max(0, log.open - 1),
     memoryBytes: 0,
     memoryBytesMax: 1_000_000_000,
     accounts: ledger.nonces.size,

@@ -108,11 +108,14 @@ async function inflictAll(
   for (let round = 1; round <= rounds; round++) {
     for (const fault of shuffled(chosen ?? FAULTS, draw)) {
       await delay(SETTLE_MS);
+      const leading = await leader(LEADER_MS_MAX);
       const at = performance.now();
-      const process = await inflict(fault, cluster, await leader(LEADER_MS_MAX), draw());
-      const acknowledged = await within(load.acknowledgedAfter(at), `${fault}: nothing is acknowledged`);
-      await waitForBlocks(rpc, 2);
-      const record = { round, fault, process, acknowledgesAfterMs: acknowledged - at, sealsAfterMs: performance.now() - at };
+      const [process, acknowledgedAt, sealedAt] = await Promise.all([
+        inflict(fault, cluster, leading, draw()),
+        within(load.acknowledgedAfter(at), `${fault}: nothing is acknowledged`),
+        waitForBlocks(rpc, 2).then(() => performance.now()),
+      ]);
+      const record = { round, fault, process, acknowledgesAfterMs: acknowledgedAt - at, sealsAfterMs: sealedAt - at };
       records.push(record);
       say(
         `round ${round}: ${fault} (${process}): acknowledges after ${record.acknowledgesAfterMs.toFixed(0)} ms, ` +

@@ -36,16 +36,16 @@ async function unchanged(act: () => Promise<void>): Promise<void> {
 }
 
 test.each<[what: string, raw: () => string, code: number, message: RegExp]>([
-  ["malformed RLP", () => "0x02f8ffff", -32000, /rlp|malformed|invalid/i],
-  ["bytes after the end", () => `${rawOf()}00`, -32000, /rlp|malformed|invalid/i],
-  ["no bytes", () => "0x", -32000, /rlp|malformed|invalid|empty|EOF|short/i],
+  ["malformed RLP", () => "0x02f8ffff", -32000, /^rlp: /],
+  ["bytes after the end", () => `${rawOf()}00`, -32000, /^rlp: /],
+  ["no bytes", () => "0x", -32000, /too short/],
   ["wrong chain id", () => rawOf({}, 1), -32000, /chain id/],
-  ["r of zero", () => withSignature((_r, s) => [0n, s]), -32000, /signature|rlp/i],
-  ["high s", () => withSignature((r, s) => [r, ORDER - s]), -32000, /invalid.*signature|signature/i],
-  ["too far in the future", () => rawOf({ nonce: 100_000 }), -32000, /nonce too high|future|gap/i],
+  ["a bad signature", () => withSignature((_r, s) => [ORDER, s]), -32000, /invalid transaction v, r, s values/],
+  ["high s", () => withSignature((r, s) => [r, ORDER - s]), -32000, /invalid transaction v, r, s values/],
+  ["too far in the future", () => rawOf({ nonce: 100_000 }), -32000, /nonce too high/],
   ["gas above the cap of a transaction", () => rawOf({ gasLimit: 16_777_217 }), -32000, /gas limit/i],
   ["gas below what the call data needs", () => rawOf({ gasLimit: 20_999 }), -32000, /intrinsic gas/i],
-  ["too large", () => rawOf({ data: new Uint8Array(140_000), gasLimit: 16_000_000 }), -32000, /oversized|size|large/i],
+  ["too large", () => rawOf({ data: new Uint8Array(140_000), gasLimit: 16_000_000 }), -32000, /oversized data/],
   ["blob transaction", () => `0x03${rawOf().slice(4)}`, -32000, /type not supported/i],
 ])("%s is refused without effect", async (_what, raw, code, message) => {
   await unchanged(async () => {

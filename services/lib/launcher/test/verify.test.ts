@@ -39,7 +39,7 @@ async function tampering(
         const { method, params } = JSON.parse(body) as { method: string; params: string[] };
         if (method !== "meridian_block") return outgoing.end(text);
         const answer = JSON.parse(text) as { result: { header: string; results: string } };
-        const block = { number: Number(params[0]), ...answer.result };
+        const block = { ...answer.result, number: Number(params[0]) };
         change(block);
         return outgoing.end(JSON.stringify({ ...answer, result: block }));
       });

@@ -2,15 +2,7 @@
 import { type Block, createBlock } from "@ethereumjs/block";
 import { Common, Hardfork, Mainnet } from "@ethereumjs/common";
 import type { InterpreterStep } from "@ethereumjs/evm";
-import {
-  type TypedTransaction,
-  createAccessList2930Tx,
-  createFeeMarket1559Tx,
-  createLegacyTx,
-  isAccessList2930Tx,
-  isFeeMarket1559Tx,
-} from "@ethereumjs/tx";
-import { Address, bytesToHex } from "@ethereumjs/util";
+import type { TypedTransaction } from "@ethereumjs/tx";
 import { type VM, createVM, runTx } from "@ethereumjs/vm";
 import type { LogView } from "@meridian/core";
 import type { ReplayState } from "./state.ts";
@@ -100,7 +92,7 @@ export class Replayer {
   async #run(transaction: TypedTransaction, sender: string, seen: Set<string>): Promise<Outcome> {
     this.#state.touched.clear();
     this.#hashesAsked.clear();
-    const tx = withoutFees(transaction, sender, this.#rules);
+    const tx = withoutFees(transaction);
     const options = { tx, skipBlockGasLimitValidation: true, skipHardForkValidation: true };
     const result = await runTx(this.#vm, this.#block === undefined ? options : { ...options, block: this.#block });
     const error = result.execResult.exceptionError?.error;
@@ -154,30 +146,9 @@ const ACCOUNT_OPERAND: Record<string, number> = {
 };
 
 /** The same transaction offering nothing for gas: GASPRICE is 0 and nothing is charged, whatever was signed. */
-function withoutFees(transaction: TypedTransaction, sender: string, common: Common): TypedTransaction {
-  const { nonce, gasLimit, to, value, data } = transaction;
-  const fields = { nonce, gasLimit, value, data, ...(to === undefined ? {} : { to }) };
-  const options = { common, freeze: false };
-  let free: TypedTransaction;
-  if (isFeeMarket1559Tx(transaction)) {
-    free = createFeeMarket1559Tx(
-      { ...fields, accessList: transaction.accessList, maxFeePerGas: 0n, maxPriorityFeePerGas: 0n },
-      options,
-    );
-  } else if (isAccessList2930Tx(transaction)) {
-    free = createAccessList2930Tx({ ...fields, accessList: transaction.accessList, gasPrice: 0n }, options);
-  } else {
-    free = createLegacyTx({ ...fields, gasPrice: 0n }, options);
-  }
-  const senderAddress = new Address(addressBytes(sender));
-  free.getSenderAddress = () => senderAddress;
-  free.isSigned = () => true;
-  return free;
+function withoutFees(transaction: TypedTransaction): TypedTransaction {
+  const nothing = { value: 0n };
+  // A view over the decoded one: to make another would copy the whole chain configuration for each transaction.
+  const view = Object.create(transaction, { gasPrice: nothing, maxFeePerGas: nothing, maxPriorityFeePerGas: nothing }) as unknown;
+  return view as TypedTransaction;
 }
-
-function addressBytes(address: string): Uint8Array {
-  return Uint8Array.from({ length: 20 }, (_, index) => Number.parseInt(address.slice(2 + index * 2, 4 + index * 2), 16));
-}
-
-/** 0x hex of bytes. */
-export const hex = (bytes: Uint8Array): string => bytesToHex(bytes);

@@ -13,8 +13,6 @@ export {
   decodeReadReply,
   decodeReadRequest,
   decodeReport,
-  decodeSnapshotManifest,
-  decodeSnapshotManifests,
   decodeSubmitReply,
   encodeArchiveQuery,
   encodeArchiveReply,
@@ -23,8 +21,6 @@ export {
   encodeReadReply,
   encodeReadRequest,
   encodeReport,
-  encodeSnapshotManifest,
-  encodeSnapshotManifests,
   encodeSubmitReply,
 } from "./codec/messages.ts";
 export { PAYLOAD_BYTES_MAX } from "./limits.ts";

@@ -1,5 +1,5 @@
-import { evenRangeMap, isIoError } from "@meridian/core";
-import type { ArchiveBlock, ArchiveTransaction, CallRequest, IoError, SnapshotManifest } from "@meridian/core";
+import { isIoError } from "@meridian/core";
+import type { ArchiveBlock, ArchiveTransaction, CallRequest, IoError } from "@meridian/core";
 import { describe, expect, test } from "vitest";
 import * as codecs from "./messages.ts";
 import { pack } from "./pack.ts";
@@ -47,24 +47,6 @@ const log = {
   address,
   topics: [hash(6), hash(7)],
   data: bytes,
-};
-const manifest: SnapshotManifest = {
-  format: 1,
-  partition: 3,
-  block: 7,
-  position: { n: 9, flush: 11, hash: hash(1) },
-  term: 2,
-  mapVersion: 1,
-  map: {
-    ...evenRangeMap(2),
-    pins: [{ address: "ab".repeat(20), partition: 1 }],
-    partitions: [{ id: 0, origin: { parent: 1, n: 5 } }],
-  },
-  opens: { number: 8, timestamp: 9, prevrandao: hash(8), gasLimit: LARGE },
-  seals: [{ number: 6, hash: hash(9) }],
-  unsealed: [7],
-  lattice: new Uint8Array(2048).fill(1),
-  chunks: [{ first: "00", last: "ff", object: "snapshots/3/7/0", sha256: "aa", bytes: 10 }],
 };
 const report = {
   partition: 1,
@@ -152,8 +134,6 @@ const VALUES = {
       { code: "STOPPED", text: "why" },
     ].map((failure) => ({ op: "failed", failure })),
   ],
-  SnapshotManifest: [manifest],
-  SnapshotManifests: [[manifest, manifest], []],
 };
 
 interface AnyCodec {

@@ -15,7 +15,6 @@ import type {
   ReadReply,
   ReadRequest,
   Report,
-  SnapshotManifest,
   SubmitReply,
 } from "@meridian/core";
 import { codec } from "./pack.ts";
@@ -36,7 +35,7 @@ import {
   unsigned,
   variant,
 } from "./shapes.ts";
-import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
+import { hash } from "./shared-shapes.ts";
 
 /** Format of all messages in this file. */
 export const WIRE_FORMAT = 1;
@@ -217,33 +216,4 @@ export const { encode: encodeArchiveReply, decode: decodeArchiveReply } = codec(
     logs: { logs: list(archiveLog) },
     failed: { failure: archiveFailure },
   }),
-);
-
-const snapshotManifest = record<SnapshotManifest>({
-  format: unsigned,
-  partition: unsigned,
-  block: unsigned,
-  position: record<SnapshotManifest["position"]>({ n: unsigned, flush: unsigned, hash }),
-  term: unsigned,
-  mapVersion: unsigned,
-  map: rangeMap,
-  opens: openedBlock,
-  seals: list(record<SnapshotManifest["seals"][number]>({ number: unsigned, hash })),
-  unsealed: list(unsigned),
-  lattice: bytesOf(2048),
-  chunks: list(
-    record<SnapshotManifest["chunks"][number]>({ first: text, last: text, object: text, sha256: text, bytes: unsigned }),
-  ),
-});
-/** One manifest. */
-export const { encode: encodeSnapshotManifest, decode: decodeSnapshotManifest } = codec(
-  "snapshot manifest",
-  WIRE_FORMAT,
-  snapshotManifest,
-);
-/** The settings record of a partition: its newest manifests, newest first. */
-export const { encode: encodeSnapshotManifests, decode: decodeSnapshotManifests } = codec(
-  "snapshot manifests",
-  WIRE_FORMAT,
-  list(snapshotManifest),
 );

@@ -20,83 +20,99 @@ export interface SealUnequal {
   sealed: string;
 }
 
-export interface Announcer {
-  /** Says a block that was just stored. */
-  say(block: ChainHead): void;
-  stop(): void;
+export interface AnnouncerOptions {
+  instance: string;
+  limits: ArchiveLimits;
+  state: ArchiveState;
+  metrics: ArchiveMetrics;
+  onBeat: () => void;
+  onSealUnequal: (alarm: SealUnequal) => void;
 }
 
-export function startAnnouncer(
-  ports: Pick<ArchivePorts, "bus" | "store" | "telemetry" | "clock">,
-  { instance, limits, state, metrics }: { instance: string; limits: ArchiveLimits; state: ArchiveState; metrics: ArchiveMetrics },
-  { onBeat, onSealUnequal }: { onBeat: () => void; onSealUnequal: (alarm: SealUnequal) => void },
-): Announcer {
-  const { store, clock, telemetry } = ports;
-  const { wire } = ports.bus;
-  const saidAt = new Map<number, number>();
-  let sealed = -1;
+export class Announcer {
+  readonly #ports: Pick<ArchivePorts, "bus" | "store" | "telemetry" | "clock">;
+  readonly #options: AnnouncerOptions;
+  readonly #stops: (() => void)[];
+  readonly #saidAt = new Map<number, number>();
+  /** Newest block whose seal was compared. */
+  #sealed = -1;
 
-  function say({ number, hash, timestamp }: ChainHead): void {
-    saidAt.set(number, clock.now());
-    wire.publish(SUBJECT.built, encodeBuilt({ archive: instance, number, hash, timestamp }));
+  constructor(ports: Pick<ArchivePorts, "bus" | "store" | "telemetry" | "clock">, options: AnnouncerOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#stops = [
+      this.#listen(SUBJECT.beat, (payload) => this.#takeBeat(decodeBeat(payload))),
+      this.#listen(SUBJECT.built, (payload) => this.#compare(payload)),
+    ];
   }
 
-  function takeBeat(beat: Beat): void {
+  stop(): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  /** Says a block that was just stored. */
+  say({ number, hash, timestamp }: ChainHead): void {
+    const { bus, clock } = this.#ports;
+    this.#saidAt.set(number, clock.now());
+    bus.wire.publish(SUBJECT.built, encodeBuilt({ archive: this.#options.instance, number, hash, timestamp }));
+  }
+
+  #takeBeat(beat: Beat): void {
+    const { state, onBeat } = this.#options;
     // A deposed leader's last beats may still arrive; its term tells.
     if (state.beat !== null && beat.term < state.beat.term) return;
     state.beat = beat;
     const { number, hash } = beat.latest;
     const isSealed = hash.some((byte) => byte !== 0); // Before its first seal the leader shows block 0 with a zero hash.
-    if (isSealed && number > sealed) checkSeal(number, hash);
-    const first = isSealed ? number + 1 : number;
-    for (const said of saidAt.keys()) if (said < first) saidAt.delete(said);
-    for (let next = first; next <= Math.min(state.head, first + limits.sayMax - 1); next++) {
-      if (clock.now() - (saidAt.get(next) ?? -Infinity) < limits.sayAgainMs) continue;
-      const block = store.block(next);
-      if (block !== null) say(block);
-    }
+    if (isSealed && number > this.#sealed && number <= state.head) this.#checkSeal(number, hash);
+    this.#sayFrom(isSealed ? number + 1 : number);
     onBeat();
   }
 
-  function checkSeal(number: number, hash: Uint8Array): void {
-    const block = number <= state.head ? store.block(number) : null;
-    if (number <= state.head) sealed = number;
-    if (block === null || sameBytes(block.hash, 0, hash, 0, 32)) return;
-    onSealUnequal({ code: "SEAL_UNEQUAL", block: number, hash: hexOf(block.hash), sealed: hexOf(hash) });
+  #sayFrom(first: number): void {
+    const { clock, store } = this.#ports;
+    const { limits, state } = this.#options;
+    for (const said of this.#saidAt.keys()) if (said < first) this.#saidAt.delete(said);
+    for (let next = first; next <= Math.min(state.head, first + limits.sayMax - 1); next++) {
+      if (clock.now() - (this.#saidAt.get(next) ?? -Infinity) < limits.sayAgainMs) continue;
+      const block = store.block(next);
+      if (block !== null) this.say(block);
+    }
   }
 
-  function compare(payload: Uint8Array): void {
+  #checkSeal(number: number, sealed: Uint8Array): void {
+    this.#sealed = number;
+    const hash = this.#ports.store.block(number)?.hash;
+    if (hash === undefined || sameBytes(hash, 0, sealed, 0, 32)) return;
+    this.#options.onSealUnequal({ code: "SEAL_UNEQUAL", block: number, hash: hexOf(hash), sealed: hexOf(sealed) });
+  }
+
+  #compare(payload: Uint8Array): void {
+    const { instance, state, metrics } = this.#options;
     const built = decodeBuilt(payload);
-    const block = built.archive === instance || built.number > state.head ? null : store.block(built.number);
-    if (block === null || sameBytes(block.hash, 0, built.hash, 0, 32)) return;
+    if (built.archive === instance || built.number > state.head) return;
+    const hash = this.#ports.store.block(built.number)?.hash;
+    if (hash === undefined || sameBytes(hash, 0, built.hash, 0, 32)) return;
     metrics.alarms(1, { code: "BLOCK_UNEQUAL" });
-    const hashes = { hash: hexOf(block.hash), other: hexOf(built.hash) };
-    telemetry.log.error(
-      { code: "BLOCK_UNEQUAL", block: built.number, archive: built.archive, ...hashes },
-      "Another archive built another block",
-    );
+    const facts = {
+      code: "BLOCK_UNEQUAL",
+      block: built.number,
+      archive: built.archive,
+      hash: hexOf(hash),
+      other: hexOf(built.hash),
+    };
+    this.#ports.telemetry.log.error(facts, "Another archive built another block");
   }
 
   /** A message that cannot be read is as good as none: its writer may be of a newer version. */
-  const reading = (handle: (payload: Uint8Array) => void) => (message: { subject: string; payload: Uint8Array }) => {
-    try {
-      handle(message.payload);
-    } catch (error) {
-      if (!isIoError(error)) throw error;
-      telemetry.log.warn({ ...error.detail, subject: message.subject }, "A message could not be read");
-    }
-  };
-  const stops = [
-    wire.subscribe(
-      SUBJECT.beat,
-      reading((payload) => takeBeat(decodeBeat(payload))),
-    ),
-    wire.subscribe(SUBJECT.built, reading(compare)),
-  ];
-  return {
-    say,
-    stop: () => {
-      for (const stop of stops) stop();
-    },
-  };
+  #listen(subject: string, handle: (payload: Uint8Array) => void): () => void {
+    return this.#ports.bus.wire.subscribe(subject, ({ payload }) => {
+      try {
+        handle(payload);
+      } catch (error) {
+        if (!isIoError(error)) throw error;
+        this.#ports.telemetry.log.warn({ ...error.detail, subject }, "A message could not be read");
+      }
+    });
+  }
 }

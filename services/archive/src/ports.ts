@@ -31,7 +31,7 @@ export interface ArchiveOptions {
 export interface ArchiveLimits {
   /** OUT messages of one read. */
   outBytesMax: number;
-  /** Records in no block yet: above what 9 open blocks of 50,000 transactions take, so reaching it means that a partition is lost. */
+  /** Records in no block yet: more than 9 open blocks of 50,000 transactions, so reaching it means that a partition is lost. */
   tailBytesMax: number;
   /** Records of each partition whose marks are kept, to compare duplicates with. */
   marksMax: number;

@@ -1,6 +1,6 @@
 /** An archive: consumes OUT, builds and keeps blocks, says them, answers questions. */
 import { Consumer } from "./consumer.ts";
-import { startAnnouncer } from "./announcer.ts";
+import { Announcer } from "./announcer.ts";
 import { startKeeper } from "./keeper.ts";
 import { archiveMetrics, observeArchive } from "./metrics.ts";
 import { ARCHIVE_LIMITS } from "./ports.ts";
@@ -33,17 +33,14 @@ export function runArchive(ports: ArchivePorts, options: ArchiveOptions): Runnin
     if (state.hasCaughtUp()) queries.start();
   };
   const cancelJoin = ports.clock.after(limits.joinMs, () => queries.start());
-  const announcer = startAnnouncer(
-    ports,
-    { instance: options.instance, limits, state, metrics },
-    {
-      onBeat: joinIfReady,
-      onSealUnequal(alarm) {
-        consumer.alarm(alarm);
-        queries.stop(); // What is stored here is not what was sealed.
-      },
+  const announcer = new Announcer(ports, {
+    ...{ instance: options.instance, limits, state, metrics },
+    onBeat: joinIfReady,
+    onSealUnequal(alarm) {
+      consumer.alarm(alarm);
+      queries.stop(); // What is stored here is not what was sealed.
     },
-  );
+  });
   const keeper = startKeeper(ports, options, limits, metrics);
   const consumer = new Consumer(ports, { limits, state, metrics, announcer, keeper }, stopping.signal);
   observeArchive(ports.telemetry, () => ({

@@ -1,4 +1,4 @@
-/** Searching for logs: bounded in blocks, logs and bytes, a few at a time, in slices that leave the thread to others in between. */
+/** Searching for logs: bounded in blocks, logs and bytes, a few at a time, in slices that leave the thread to others. */
 import { prepareFilter } from "@meridian/core";
 import type { ArchiveFailure, ArchiveLog, ArchiveReply, LogFilter, PreparedFilter } from "@meridian/core";
 import type { ArchiveLimits, ArchivePorts } from "./ports.ts";

@@ -5,7 +5,7 @@ import type { ArchiveStore } from "@meridian/store";
 
 /**
  * `starting`: waits for the chain. `restoring`: from a snapshot. `running`. `full`: the disk takes no more, it is tried again.
- * `stopped`: an alarm; nothing more is taken in. In all of them what is stored can be asked for, except after a seal that differs.
+ * `stopped`: an alarm; nothing more is taken in. What is stored can be asked for in all of them, but not after another seal.
  */
 export type ArchivePhase = "starting" | "restoring" | "running" | "full" | "stopped";
 

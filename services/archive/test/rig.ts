@@ -12,7 +12,7 @@ import {
   SUBJECT,
   systemClock,
 } from "@meridian/bus";
-import { noTelemetry } from "@meridian/core";
+import { assert, noTelemetry } from "@meridian/core";
 import type { ArchiveQuery, ArchiveReply, AssembledBlock, Beat, Bus, Built, OutRecord, Telemetry } from "@meridian/core";
 import { fakeBlockEngine, numbersFrom, testBlocks, testFlushes, testRecords } from "@meridian/core/blocks/testing";
 import type { TestChainOptions, TestFlush } from "@meridian/core/blocks/testing";
@@ -149,5 +149,5 @@ const closes = (record: OutRecord): number | null => record.block?.entry.number 
 export async function until(isTrue: () => boolean, msMax = 10_000): Promise<void> {
   const deadlineAt = performance.now() + msMax;
   while (!isTrue() && performance.now() < deadlineAt) await sleep(2);
-  if (!isTrue()) throw new RangeError(`not within ${msMax} ms: ${isTrue.toString()}`);
+  assert(isTrue(), `not within ${msMax} ms: ${isTrue.toString()}`);
 }

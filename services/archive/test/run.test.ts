@@ -1,4 +1,4 @@
-/** The loop: blocks from OUT, said until sealed, alarms, snapshots, retention, full disks. On a bus in memory and real databases. */
+/** The loop: blocks from OUT, said until sealed, alarms, snapshots, retention, full disks. In memory, with real databases. */
 import { hexOf, IoError } from "@meridian/core";
 import type { Bus, OutBatch } from "@meridian/core";
 import { readArchiveSnapshots } from "@meridian/store";
@@ -169,7 +169,7 @@ describe("alarms stop intake and nothing else", () => {
     await rig.bus.settings.create({ chainId: 1, blockMs: 500, blockGasLimit: 30_000_000, genesisHash: "cd".repeat(32) });
     const second = rig.start("a");
     await until(() => second.running.status().phase === "stopped");
-    expect(second.running.status()).toMatchObject({ head: 2, text: expect.stringMatching(/^OTHER_CHAIN /) });
+    expect(second.running.status()).toMatchObject({ head: 2, text: expect.stringMatching(/^OTHER_CHAIN /) as string });
   });
 });
 
@@ -272,8 +272,8 @@ test("a full disk: it says so, answers what it has, and goes on once there is ro
   });
   await rig.publish(10);
   await until(() => archive.running.status().phase === "full");
-  expect(archive.running.status()).toMatchObject({ head: 4, text: expect.stringContaining("disk full") });
-  expect(await rig.ask({ op: "head" })).toMatchObject({ op: "head", number: expect.any(Number) });
+  expect(archive.running.status()).toMatchObject({ head: 4, text: expect.stringContaining("disk full") as string });
+  expect(await rig.ask({ op: "head" })).toMatchObject({ op: "head", number: expect.any(Number) as number });
   await until(() => headOf(archive) === 10);
   expect(archive.running.status()).toMatchObject({ phase: "running", text: null });
   expectChain(archive, 10);

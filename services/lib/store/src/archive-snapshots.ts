@@ -1,16 +1,16 @@
 /**
  * Snapshots of the archive in the object store: chunks of whole blocks, and for each snapshot a manifest that names them.
  *
- * A1. Blocks never change, so a snapshot adds chunks for the new blocks only and names the older ones again. A small last chunk is
- *     written again together with what follows, under a new name: the snapshot before keeps its own.
- * A2. A manifest is written after its chunks. Chunks and manifest have a SHA-256; damage is a finding, and the older snapshot is next.
+ * A1. Blocks never change, so a snapshot adds chunks for the new blocks only and names the older ones again. A small last chunk
+ *     is written again together with what follows, under a new name: the snapshot before keeps its own.
+ * A2. A manifest is written after its chunks. Chunks and manifest have a SHA-256; damage is a finding: the older snapshot is next.
  * A3. Contents depend on the blocks alone, and nothing of a snapshot newer than the older kept one is ever removed: so any number
  *     of archives may take snapshots without agreeing on anything.
  * A4. Two snapshots are kept. OUT may go up to the older one's `sequence`: whatever archive comes later finds the rest there.
  */
 import { createHash } from "node:crypto";
 import { assert, concatBytes, hexOf, IoError, readU32, sameBytes, txOffsets, resultBytes, writeU32 } from "@meridian/core";
-import type { AssembledBlock, Objects } from "@meridian/core";
+import type { AssembledBlock, Merged, Objects } from "@meridian/core";
 import { packRow, unpackRow } from "./archive-layout.ts";
 import type { ArchiveStore } from "./archive.ts";
 import { BLOOM_BYTES } from "./archive-tables.ts";
@@ -141,28 +141,33 @@ function packBlocks(store: ArchiveStore, first: number, lastMax: number): { byte
 
 function* unpackBlocks(chunk: Uint8Array): Generator<AssembledBlock, void, undefined> {
   for (let at = 0; at < chunk.length;) {
-    const [number, rowLength, transactionsLength, resultsLength] = [0, 4, 8, 12].map((offset) => readU32(chunk, at + offset));
     const rowAt = at + 16;
-    const bloomAt = rowAt + rowLength!;
+    const bloomAt = rowAt + readU32(chunk, at + 4);
     const transactionsAt = bloomAt + BLOOM_BYTES;
-    const resultsAt = transactionsAt + transactionsLength!;
-    at = resultsAt + resultsLength!;
-    const {
-      transactionCount: count,
-      logCount: _logs,
-      chunks: _chunks,
-      bodyBytes: _bytes,
-      ...row
-    } = unpackRow(number!, chunk.subarray(rowAt, bloomAt));
+    const resultsAt = transactionsAt + readU32(chunk, at + 8);
+    const end = resultsAt + readU32(chunk, at + 12);
+    const row = unpackRow(readU32(chunk, at), chunk.subarray(rowAt, bloomAt));
     const transactions = chunk.slice(transactionsAt, resultsAt);
-    const results = chunk.slice(resultsAt, at);
-    const transactionOffsets = Uint32Array.from([...txOffsets(transactions), transactions.length]);
-    const resultOffsets = new Uint32Array(count + 1);
-    for (let index = 0; index < count; index++)
-      resultOffsets[index + 1] = resultOffsets[index]! + resultBytes(results, resultOffsets[index]!);
-    const logsBloom = chunk.slice(bloomAt, transactionsAt);
-    yield { ...row, logsBloom, count, transactions, results, transactionOffsets, resultOffsets, marks: [], sequences: [] };
+    const results = chunk.slice(resultsAt, end);
+    yield {
+      ...row,
+      ...offsetsOf(transactions, results),
+      logsBloom: chunk.slice(bloomAt, transactionsAt),
+      marks: [],
+      sequences: [],
+    };
+    at = end;
   }
+}
+
+function offsetsOf(transactions: Uint8Array, results: Uint8Array): Merged {
+  const transactionOffsets = Uint32Array.from([...txOffsets(transactions), transactions.length]);
+  const count = transactionOffsets.length - 1;
+  const resultOffsets = new Uint32Array(count + 1);
+  for (let index = 0; index < count; index++) {
+    resultOffsets[index + 1] = resultOffsets[index]! + resultBytes(results, resultOffsets[index]!);
+  }
+  return { count, transactions, results, transactionOffsets, resultOffsets };
 }
 
 /** Manifests first, then chunks that no kept one names (A3: only those of a snapshot not newer than the older kept one). */
@@ -190,8 +195,8 @@ export function needsRestore(store: ArchiveStore, kept: readonly ArchiveManifest
 }
 
 /**
- * Brings the store up to the newest snapshot that is whole, from where it stands or from nothing. Blocks must follow each other by
- * hash. A damaged chunk ends the way through that snapshot; the older one goes on from the blocks already there.
+ * Brings the store up to the newest snapshot that is whole, from where it stands or from nothing. Blocks must follow each other
+ * by hash. A damaged chunk ends the way through that snapshot; the older one goes on from the blocks already there.
  * @param onBlock  called after each block
  * @returns what was damaged
  * @throws IoError RESTORE_FAILED if OUT may not hold what comes after the blocks that could be had
@@ -225,7 +230,8 @@ async function restoreFrom(
 ): Promise<SnapshotDamage | null> {
   const [first] = manifest.chunks;
   const head = store.head();
-  if (head !== null && first !== undefined && first.first > head.number + 1) await store.clear(); // Too far behind: these blocks are gone everywhere.
+  // Too far behind: the blocks in between are gone everywhere.
+  if (head !== null && first !== undefined && first.first > head.number + 1) await store.clear();
   for (const chunk of manifest.chunks) {
     if (chunk.last <= (store.head()?.number ?? -1)) continue;
     const bytes = await objects.get(chunk.object);

@@ -81,7 +81,7 @@ function openRoot(path: string): RootDatabase<Uint8Array, string> {
   }
 }
 
-/** Runs `write` as one transaction; resolves when it is committed. @throws IoError STORE_WRITE, and then nothing of it is there */
+/** Runs `write` as one transaction; resolves when it is committed. @throws IoError STORE_WRITE, with nothing of it there */
 export async function commit(tables: ArchiveTables, write: () => void): Promise<void> {
   try {
     await tables.root.batch(write);

@@ -16,11 +16,26 @@ import {
   readTransaction,
 } from "./archive-read.ts";
 import type { StoredBody, StoredTransaction } from "./archive-read.ts";
-import { BLOOM_BYTES, BLOOM_GROUP, commit, openTables, readText, tableBytes, readValue } from "./archive-tables.ts";
+import { BLOOM_BYTES, BLOOM_GROUP, commit, openTables, readText, readValue, tableBytes } from "./archive-tables.ts";
+import type { ArchiveTables } from "./archive-tables.ts";
 import { clearTables, putBlock, removeBlock } from "./archive-write.ts";
 import type { BloomGroup } from "./archive-write.ts";
 
-export interface ArchiveStore {
+/** Reads are copies, safe to keep. */
+export interface ArchiveReads {
+  block(by: number | Uint8Array): StoredBlock | null;
+  /** Packed hashes of a block's transactions. */
+  hashes(number: number): Uint8Array;
+  bloom(number: number): Uint8Array;
+  body(block: StoredBlock, from: number, count: number, bytesMax: number): StoredBody;
+  transaction(block: StoredBlock, index: number): StoredTransaction | null;
+  find(hash: Uint8Array): StoredTransaction | null;
+  /** Appends the matching logs of blocks [first, last] until the budget is below 0; holds the thread, so cut wide ranges. */
+  logs(filter: PreparedFilter, first: number, last: number, budget: LogBudget, found: ArchiveLog[]): void;
+  bytes(): number;
+}
+
+export interface ArchiveStore extends ArchiveReads {
   /** Makes the store that of one chain if it is nobody's yet. @returns the genesis hash of the chain whose store it is */
   claim(genesisHash: string): Promise<string>;
   /** The newest block, null if there is none. */
@@ -38,16 +53,6 @@ export interface ArchiveStore {
   removeOldest(): Promise<void>;
   /** Removes everything. */
   clear(): Promise<void>;
-  block(by: number | Uint8Array): StoredBlock | null;
-  /** Packed hashes of a block's transactions. */
-  hashes(number: number): Uint8Array;
-  bloom(number: number): Uint8Array;
-  body(block: StoredBlock, from: number, count: number, bytesMax: number): StoredBody;
-  transaction(block: StoredBlock, index: number): StoredTransaction | null;
-  find(hash: Uint8Array): StoredTransaction | null;
-  /** Appends the matching logs of blocks [first, last] to `found` until the budget is below 0; holds the thread, so cut wide ranges. */
-  logs(filter: PreparedFilter, first: number, last: number, budget: LogBudget, found: ArchiveLog[]): void;
-  bytes(): number;
   close(): Promise<void>;
 }
 
@@ -114,6 +119,21 @@ export function openArchive(folder: string): ArchiveStore {
       head = null;
       oldest = 0;
     },
+    ...readsOf(tables),
+    async close() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, CLOSE_MS_MAX);
+      await Promise.race([tables.root.close(), promise]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+const headOf = (block: Pick<StoredBlock, "number" | "hash" | "timestamp"> | null): ChainHead | null =>
+  block && { number: block.number, hash: block.hash, timestamp: block.timestamp };
+
+function readsOf(tables: ArchiveTables): ArchiveReads {
+  return {
     block(by) {
       const number = typeof by === "number" ? by : readNumber(tables, by);
       return number === null ? null : readBlock(tables, number);
@@ -130,14 +150,5 @@ export function openArchive(folder: string): ArchiveStore {
     find: (hash) => findTransaction(tables, hash),
     logs: (filter, first, last, budget, found) => findLogs(tables, filter, first, last, budget, found),
     bytes: () => tableBytes(tables),
-    async close() {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, CLOSE_MS_MAX);
-      await Promise.race([tables.root.close(), promise]);
-      clearTimeout(timer);
-    },
   };
 }
-
-const headOf = (block: Pick<StoredBlock, "number" | "hash" | "timestamp"> | null): ChainHead | null =>
-  block && { number: block.number, hash: block.hash, timestamp: block.timestamp };

@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** Goes on with the blocks from where the store stands, as the service does after a start, and compares all with an undisturbed chain. */
+/** Goes on from where the store stands, as the service does after a start, and compares all with an undisturbed chain. */
 async function goOnAndCompare(): Promise<void> {
   const want = testBlocks(chain, 3);
   const store = openArchive(folder);
@@ -68,7 +68,7 @@ test("a full disk: the put says so, what is there stays readable, and it goes on
   const failure = JSON.parse(lines.pop()!) as { detail: unknown; head: number; readable: boolean };
   expect(failure).toMatchObject({
     retry: "later",
-    detail: { code: "STORE_WRITE", text: expect.stringMatching(/^disk full or failing: /) },
+    detail: { code: "STORE_WRITE", text: expect.stringMatching(/^disk full or failing: /) as string },
     readable: true,
   });
   expect(failure.head).toBe(Number(lines.at(-1)));

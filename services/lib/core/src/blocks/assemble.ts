@@ -234,7 +234,7 @@ export function tailCounts(assembly: Assembly): { records: number; transactions:
 
 /**
  * Builds the next block if it is complete, and makes it the head; null if it is not, or after an alarm.
- * Call it after every message until it returns null: then `progress` depends on OUT's order alone. Mutates `assembly`.
+ * Call it after every message until it is null: then `progress` depends on OUT's order alone. Mutates `assembly`.
  */
 export function nextBlock(assembly: Assembly, engine: BlockEngine): AssembledBlock | null {
   if (assembly.alarm !== null) return null;
@@ -269,7 +269,7 @@ function differs(
   return closing.facts === facts ? null : { code: "BLOCKS_DIFFER", block: number, partition, other: next.partition };
 }
 
-/** Nobody has the next block: fine if nobody has closed anything, or only partitions that start later; else a block is missing. */
+/** Nobody has the next block: fine if nobody closed anything, or only partitions that start later; else a block is missing. */
 function blockOrder(assembly: Assembly): Alarm | null {
   const blockExpected = assembly.head === null ? 0 : assembly.head.number + 1;
   for (const [partition, tail] of assembly.tails) {
@@ -284,7 +284,7 @@ function blockOrder(assembly: Assembly): Alarm | null {
 
 function build(assembly: Assembly, engine: BlockEngine, closing: Closing, closings: Closing[]): AssembledBlock | null {
   const parts = closing.partitions.map((partition) => {
-    const tail = assembly.tails.get(partition)!;
+    const tail = assembly.tails.get(partition) ?? openTail(0); // Complete: all of them are there.
     return { partition, tail, records: tail.records.slice(0, tail.closeAt + 1) };
   });
   const records = parts.flatMap((part) => part.records);

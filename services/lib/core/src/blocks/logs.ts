@@ -1,6 +1,6 @@
 /**
- * Finding logs by address and topics. For each block five columns of 32-bit keys stand beside its results: the address and up to
- * four topics of each log. A query scans the columns that it constrains, a few nanoseconds a log, and compares only the hits in full.
+ * Finding logs by address and topics. For each block five columns of 32-bit keys stand beside its results: the address and up
+ * to four topics of each log. A query scans the columns that it constrains, a few nanoseconds a log, and compares hits in full.
  *
  * L1. A key is a function of the value alone, never 0; 0 stands for a topic that a log does not have.
  * L2. Equal values have equal keys, so columns and blooms never hide a log; what they let through is compared byte by byte.

@@ -1,5 +1,5 @@
 /**
- * Merges the packed transactions and results of several log messages into published order: by flush, then by index inside the flush.
+ * Merges the packed transactions and results of several log messages into published order: by flush, then by index inside it.
  *
  * G1. The outcome depends on positions only, not on how transactions are spread over partitions.
  * G2. Transactions and results stay packed: whole runs of records are copied, there is no object for a transaction.

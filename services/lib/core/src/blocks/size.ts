@@ -1,4 +1,4 @@
-/** Lengths of RLP encodings, for a block's `size` as eth_getBlockByNumber reports it. Source: Yellow Paper appendix B, EIP-2718, EIP-4895. */
+/** Lengths of RLP encodings, for the `size` of eth_getBlockByNumber. Source: Yellow Paper appendix B, EIP-2718, EIP-4895. */
 import { TX } from "../transactions.ts";
 import { readU32 } from "../bytes.ts";
 

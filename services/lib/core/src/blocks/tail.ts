@@ -10,7 +10,7 @@ export interface TailTransaction {
   result: Uint8Array; // one packed record
 }
 
-/** For each packed hash its transaction, copied, or null if the tail has none. One walk over the tail whatever the number of hashes. */
+/** For each packed hash its transaction, copied, or null if the tail has none. One walk over the tail for all of them. */
 export function findInTail(assembly: Assembly, hashes: Uint8Array): (TailTransaction | null)[] {
   const found: (TailTransaction | null)[] = Array.from({ length: hashes.length / 32 }, () => null);
   const wanted = new Map<number, number[]>();

@@ -106,9 +106,8 @@ export function testFlushes(options: TestChainOptions): TestFlush[] {
     const count = 1 + next(flushesPerBlock);
     for (let turn = 1; turn <= count; turn++) {
       const flush = flushes.length + 2;
-      const transactions = Array.from({ length: next(transactionsPerFlush + 1) }, (_, index) =>
-        testTransaction(options, flush, index, next),
-      );
+      const length = next(transactionsPerFlush + 1);
+      const transactions = Array.from({ length }, (_, index) => testTransaction(options, flush, index, next));
       flushes.push({ flush, transactions, closes: turn === count });
     }
   }
@@ -146,7 +145,7 @@ function lattice(block: number, partition: number): Uint8Array {
   return bytes;
 }
 
-/** What `partitions` partitions publish for these flushes, by partition. Partitions without entries in a flush have no record of it. */
+/** What `partitions` partitions publish for these flushes, by partition; one without entries in a flush has no record of it. */
 export function testRecords(
   flushes: readonly TestFlush[],
   partitions: number,
@@ -207,7 +206,7 @@ export interface TestMessage {
   records: OutRecord[];
 }
 
-/** Mixes the partitions' records into OUT messages: order kept inside a partition, random between them, up to `recordsMax` a message. */
+/** Mixes the partitions' records into OUT messages of up to `recordsMax` records: in order inside a partition, else random. */
 export function shuffledMessages(records: readonly OutRecord[][], seed: number, recordsMax = 3): TestMessage[] {
   const next = numbersFrom(seed);
   const taken = records.map(() => 0);

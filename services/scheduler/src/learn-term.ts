@@ -1,14 +1,5 @@
 /** What a new leader reads after its `term` entry stands in LOG: as little of it as tells everything (core's learn.ts). */
-import {
-  IoError,
-  RULES_VERSION,
-  assert,
-  isIoError,
-  learnChain,
-  openRecentHashes,
-  reachesBlock,
-  reachesSeal,
-} from "@meridian/core";
+import { IoError, RULES_VERSION, assert, isIoError, learnChain, openRecentHashes, reachesSeal } from "@meridian/core";
 import type { Bus, LogEnd, LogMessage, LogWriter, PartitionId, RangeMap, SequencerLimits, SequencerStart } from "@meridian/core";
 
 /** Messages of the first look; each further one takes four times as many. */
@@ -31,7 +22,7 @@ export async function learnTerm(
   if (first === undefined) throw new IoError({ code: "LOG_EMPTY" }, "never");
   const ends: LogEnd[] = [await readBack(bus, first, reachesSeal)];
   for (let start = 0; start < others.length; start += READS_MAX) {
-    ends.push(...(await Promise.all(others.slice(start, start + READS_MAX).map((tail) => readBack(bus, tail, reachesBlock)))));
+    ends.push(...(await Promise.all(others.slice(start, start + READS_MAX).map((tail) => readBack(bus, tail, reachesSeal)))));
   }
   if (ends.some(({ messages }) => (messages.at(-1)?.term ?? 0) > writer.term)) return undefined;
   const recent = openRecentHashes(limits.recentHashesMax);

@@ -74,10 +74,13 @@ export function serveQueries(
       return running;
     },
     start() {
-      if (unsubscribe === null && !isStopped) unsubscribe = ports.bus.wire.subscribe(SUBJECT.archiveQuery, take, ARCHIVE_QUEUE);
+      if (unsubscribe !== null || isStopped) return;
+      unsubscribe = ports.bus.wire.subscribe(SUBJECT.archiveQuery, take, ARCHIVE_QUEUE);
+      parts.state.isAnswering = true;
     },
     stop() {
       isStopped = true;
+      parts.state.isAnswering = false;
       unsubscribe?.();
     },
   };

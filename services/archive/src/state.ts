@@ -13,6 +13,8 @@ export interface ArchiveStatus {
   phase: ArchivePhase;
   /** Why it is full or stopped. */
   text: string | null;
+  /** Whether it takes its turn in answering queries. */
+  isAnswering: boolean;
   /** Newest stored block, -1 if there is none. */
   head: number;
   oldest: number;
@@ -25,6 +27,7 @@ export interface ArchiveStatus {
 export class ArchiveState {
   phase: ArchivePhase = "starting";
   text: string | null = null;
+  isAnswering = false;
   assembly: Assembly | null = null;
   /** Newest beat of the newest term. */
   beat: Beat | null = null;
@@ -81,7 +84,7 @@ export class ArchiveState {
 
   status(): ArchiveStatus {
     return {
-      ...{ phase: this.phase, text: this.text, head: this.head, oldest: this.#store.oldest() },
+      ...{ phase: this.phase, text: this.text, isAnswering: this.isAnswering, head: this.head, oldest: this.#store.oldest() },
       awaited: this.assembly === null ? [] : awaitedPartitions(this.assembly),
       ...{ lagMessages: this.lagMessages(), lagBlocks: this.lagBlocks() },
     };

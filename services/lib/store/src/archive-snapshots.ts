@@ -3,7 +3,7 @@
  *
  * A1. Blocks never change, so a snapshot adds chunks for the new blocks only and names the older ones again. A small last chunk
  *     is written again together with what follows, under a new name: the snapshot before keeps its own.
- * A2. A manifest is written after its chunks. Chunks and manifest have a SHA-256; damage is a finding: the older snapshot is next.
+ * A2. A manifest is written after its chunks. Chunks and manifest have a SHA-256; damage is a finding: the older one is next.
  * A3. Contents depend on the blocks alone, and nothing of a snapshot newer than the older kept one is ever removed: so any number
  *     of archives may take snapshots without agreeing on anything.
  * A4. Two snapshots are kept. OUT may go up to the older one's `sequence`: whatever archive comes later finds the rest there.

@@ -46,7 +46,7 @@ async function main(): Promise<void> {
     { instance, limits: { flushMs: settings.flushMs }, ...(chain === undefined ? {} : { chain }) },
   );
   const health = settings.healthPort === 0 ? null : await serveHealth(settings.healthPort, HEALTH_HOST, () => running.status());
-  telemetry.log.info({ instance, healthPort: health?.port ?? 0 }, "Scheduler started");
+  telemetry.log.info({ healthPort: health?.port ?? 0 }, "Scheduler started");
   const signalled = new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
   });

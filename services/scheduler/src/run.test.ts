@@ -1,12 +1,12 @@
 import { encodeBuilt, memoryServer } from "@meridian/bus";
 import type { MemoryBus, MemoryServer } from "@meridian/bus";
-import { SUBMIT, assert, hexOf, noTelemetry } from "@meridian/core";
+import { GAP_HEADER, SUBMIT, assert, hexOf, noTelemetry } from "@meridian/core";
 import type { Headers, SpanOptions, Telemetry } from "@meridian/core";
 import { accountOf, transferHash } from "@meridian/core/sequencer/testing";
 import type { TestTransfer } from "@meridian/core/sequencer/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FakeClient, FakePartitions } from "./testing/cluster.ts";
-import { GAP_HEADER, builtHash, fakeArchive, fakeClient, fakePartitions } from "./testing/cluster.ts";
+import { builtHash, fakeArchive, fakeClient, fakePartitions } from "./testing/cluster.ts";
 import type { TestScheduler } from "./testing/start.ts";
 import { TEST_GENESIS, startScheduler } from "./testing/start.ts";
 

@@ -11,7 +11,7 @@ import {
   encodeReadReply,
   encodeReport,
 } from "@meridian/bus";
-import { GAP_HEADER, SUBMIT, assert, hexOf, isIoError } from "@meridian/core";
+import { SUBMIT, assert, hexOf, isIoError } from "@meridian/core";
 import type { Beat, Bus, Headers, PartitionId, SubmitReply } from "@meridian/core";
 import {
   applyToLedger,
@@ -150,5 +150,3 @@ export function fakeClient(bus: Bus): FakeClient {
   };
   return { beat: () => beat, submit, send, acknowledged, stop };
 }
-
-export { GAP_HEADER };

@@ -1,8 +1,11 @@
 /** Fails when the committed WebAssembly module does not belong to the sources: `npm run check -w @meridian/engine`. */
+import { Console } from "node:console";
 import { readFileSync } from "node:fs";
 import { sha256, sourcesHash } from "../src/sources.ts";
 import type { WasmFacts } from "../src/wasm.ts";
 import { WASM_FACTS_PATH, WASM_PATH } from "../src/wasm.ts";
+
+const terminal = new Console(process.stdout, process.stderr);
 
 /** What does not fit, in words; empty if everything does. */
 export function staleParts(): string[] {
@@ -15,6 +18,6 @@ export function staleParts(): string[] {
 
 if (import.meta.main) {
   const stale = staleParts();
-  for (const text of stale) console.error(text);
+  for (const text of stale) terminal.error(text);
   process.exitCode = stale.length === 0 ? 0 : 1;
 }

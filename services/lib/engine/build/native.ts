@@ -2,11 +2,14 @@
  * Builds the native addon: `npm run build:native`. Needs Rust (rustup or the distribution's) and a C compiler.
  * The result lies in native/ and is not committed; the loader prefers it when it belongs to the sources.
  */
+import { Console } from "node:console";
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, renameSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { nativePath } from "../src/native.ts";
 import { CRATE, sourcesHash } from "../src/sources.ts";
+
+const terminal = new Console(process.stdout, process.stderr);
 
 const LIBRARY = { linux: "libmeridian_engine.so", darwin: "libmeridian_engine.dylib", win32: "meridian_engine.dll" };
 
@@ -22,4 +25,4 @@ mkdirSync(fileURLToPath(new URL("../native/", import.meta.url)), { recursive: tr
 // A running process may have the old file mapped: a new one takes its name, the old one stays until that process ends.
 copyFileSync(`${target}/release/${library}`, `${place}.new`);
 renameSync(`${place}.new`, place);
-console.log(`built ${place}`);
+terminal.log(`built ${place}`);

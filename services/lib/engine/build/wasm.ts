@@ -5,12 +5,15 @@
  * - with rustup: `rustup component add rust-src`
  * - Debian: packages rustc-web (or rustc), rust-web-src (or rust-src), lld
  */
+import { Console } from "node:console";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CRATE, sha256, sourcesHash } from "../src/sources.ts";
 import type { WasmFacts } from "../src/wasm.ts";
 import { WASM_FACTS_PATH, WASM_PATH } from "../src/wasm.ts";
+
+const terminal = new Console(process.stdout, process.stderr);
 
 const TARGET = "wasm32-unknown-unknown";
 const MEMORY = { initial: 16 * 1024 * 1024, maximum: 4 * 1024 * 1024 * 1024, stack: 4 * 1024 * 1024 };
@@ -39,7 +42,7 @@ function findCompiler(): Compiler {
     const linker = bundledLinker(sysroot) ?? installedLinker();
     if (linker !== null) return { rustc, linker };
   }
-  console.error("no compiler with the standard library's sources and a linker for WebAssembly; see the head of build/wasm.ts");
+  terminal.error("no compiler with the standard library's sources and a linker for WebAssembly; see the head of build/wasm.ts");
   process.exit(1);
 }
 
@@ -93,5 +96,5 @@ function publish(wasm: Uint8Array): void {
   mkdirSync(fileURLToPath(new URL("../wasm/", import.meta.url)), { recursive: true });
   writeFileSync(WASM_PATH, wasm);
   writeFileSync(WASM_FACTS_PATH, `${JSON.stringify(facts, null, 2)}\n`);
-  console.log(`built ${WASM_PATH}: ${wasm.length} bytes`);
+  terminal.log(`built ${WASM_PATH}: ${wasm.length} bytes`);
 }

@@ -69,7 +69,11 @@ function packAccounts(accounts: Record<string, FixtureAccount>, keccak256: Hash)
   const writer = new Writer(4096);
   for (const [name, { nonce, balance, code, storage }] of Object.entries(accounts)) {
     const address = bytesOfHex(name);
-    writer.u8(CELL.account).bytes(address).bytes(word(balance)).bytes(keccak256(bytesOfHex(code)));
+    writer
+      .u8(CELL.account)
+      .bytes(address)
+      .bytes(word(balance))
+      .bytes(keccak256(bytesOfHex(code)));
     writer.u8(CELL.nonce).bytes(address).bytes(littleEndian(nonce)).bytes(new Uint8Array(32));
     for (const [slot, value] of Object.entries(storage)) writer.u8(CELL.slot).bytes(address).bytes(word(slot)).bytes(word(value));
     if (code !== "0x") writer.u8(CELL.code).bytes(address).part(bytesOfHex(code));

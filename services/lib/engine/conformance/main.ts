@@ -1,4 +1,5 @@
 /** Runs Ethereum's state tests against the engine: `npm run conformance:evm -- <folder> [--engine native|wasm|auto]`. */
+import { Console } from "node:console";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -7,6 +8,8 @@ import { loadModule } from "../src/load.ts";
 import type { PackedModule } from "../src/module.ts";
 import type { Fixture } from "./fixture.ts";
 import { runCase } from "./run.ts";
+
+const terminal = new Console(process.stdout, process.stderr);
 
 const USAGE = `Usage: npm run conformance:evm -- <folder> [options]
 
@@ -27,23 +30,25 @@ const { values, positionals } = parseArgs({
 const choice = CHOICES.find((name) => name === values.engine);
 const folder = positionals[0];
 if (values.help) {
-  console.log(USAGE);
+  terminal.log(USAGE);
 } else if (choice === undefined || folder === undefined || positionals.length > 1) {
-  console.error(USAGE);
+  terminal.error(USAGE);
   process.exitCode = 2;
 } else {
   runFolder(loadModule(choice), folder);
 }
 
 function runFolder(module: PackedModule, root: string): void {
-  const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".json")).sort();
-  console.log(`${files.length} files, ${module.build} build`);
+  const files = readdirSync(root, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".json"))
+    .sort();
+  terminal.log(`${files.length} files, ${module.build} build`);
   const count = { passed: 0, failed: 0 };
   for (const [number, file] of files.entries()) {
     runFile(module, join(root, file), file, count);
-    if ((number + 1) % PROGRESS_FILES === 0) console.log(`${number + 1} of ${files.length} files, ${count.failed} failed`);
+    if ((number + 1) % PROGRESS_FILES === 0) terminal.log(`${number + 1} of ${files.length} files, ${count.failed} failed`);
   }
-  console.log(`${count.passed} passed, ${count.failed} failed`);
+  terminal.log(`${count.passed} passed, ${count.failed} failed`);
   // A folder without a case is a mistyped path, not a success.
   process.exitCode = count.failed === 0 && count.passed > 0 ? 0 : 1;
 }
@@ -56,7 +61,7 @@ function runFile(module: PackedModule, path: string, file: string, count: { pass
         const difference = runCase(module, fixture, fork, post);
         if (difference === null) count.passed++;
         else count.failed++;
-        if (difference !== null) console.log(`FAILED ${file}\n  ${name} (${fork})\n  ${difference}`);
+        if (difference !== null) terminal.log(`FAILED ${file}\n  ${name} (${fork})\n  ${difference}`);
       }
     }
   }

@@ -47,7 +47,7 @@ function expectedFacts(post: FixturePost): Facts {
 function factsOf(cells: Uint8Array): Facts {
   const facts: Facts = new Map();
   const view = new DataView(cells.buffer, cells.byteOffset, cells.byteLength);
-  for (let at = 0; at < cells.length; ) {
+  for (let at = 0; at < cells.length;) {
     const address = hexOf(cells, at + 1, at + 21);
     switch (cells[at]) {
       case CELL.account:

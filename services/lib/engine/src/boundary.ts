@@ -1,5 +1,7 @@
 /** The packed boundary of the crate (rust/src/api.rs): both builds perform the same operations on the same bytes. */
 
+import { readU32 } from "@meridian/core";
+
 /** Operations; the numbers stand again in rust/src/api.rs. */
 export const OP = {
   keccak256: 1,
@@ -43,16 +45,15 @@ export interface Boundary {
   close(): Promise<void>;
 }
 
-export const NOTHING = new Uint8Array(0);
+export const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** The parts of (u32 length, bytes)*, as views. */
-export function unpackParts(packed: Uint8Array): Uint8Array[] {
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at < packed.length; ) {
-    const length = view.getUint32(at, true);
-    parts.push(packed.subarray(at + 4, at + 4 + length));
-    at += 4 + length;
-  }
-  return parts;
+/** The three parts of (u32 length, bytes)*, as views. */
+export function unpackThree(packed: Uint8Array): [Uint8Array, Uint8Array, Uint8Array] {
+  let at = 0;
+  const next = (): Uint8Array => {
+    const start = at + 4;
+    at = start + readU32(packed, at);
+    return packed.subarray(start, at);
+  };
+  return [next(), next(), next()];
 }

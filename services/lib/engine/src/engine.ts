@@ -1,16 +1,8 @@
 /** The engine port over a packed boundary; the same code for both builds. */
-import type {
-  BlockContext,
-  CallRequest,
-  CallResult,
-  Engine,
-  ExportChunk,
-  OwnedRanges,
-  Proposal,
-} from "@meridian/core";
+import type { BlockContext, CallRequest, CallResult, Engine, ExportChunk, OwnedRanges, Proposal } from "@meridian/core";
 import { BugError, IoError, PENDING, assert, readU64 } from "@meridian/core";
 import type { Boundary } from "./boundary.ts";
-import { NOTHING, OP, unpackParts } from "./boundary.ts";
+import { NOTHING, OP, unpackThree } from "./boundary.ts";
 import { Writer } from "./writer.ts";
 
 /** Calls that may wait or run at once; one more is turned away, so that a burst of reads cannot eat the process. */
@@ -66,8 +58,8 @@ export class PackedEngine implements Engine {
   }
 
   propose(transactions: Uint8Array, given: Uint8Array): Proposal {
-    const [results, writes, missing] = unpackParts(this.#perform(OP.propose, 0, transactions, given));
-    return { results: results!, writes: writes!, missing: missing! };
+    const [results, writes, missing] = unpackThree(this.#perform(OP.propose, 0, transactions, given));
+    return { results, writes, missing };
   }
 
   applyWrites(writes: Uint8Array): void {
@@ -82,8 +74,11 @@ export class PackedEngine implements Engine {
     this.#perform(OP.seal, number, hash);
   }
 
+  /** @throws BugError if an account is not owned: it must not read as new */
   nonces(addresses: Uint8Array): Uint8Array {
-    return this.#perform(OP.nonces, 0, addresses);
+    const nonces = this.#perform(OP.nonces, 0, addresses);
+    assert(nonces.length === addresses.length * 2, "nonces of an account that this engine does not own");
+    return nonces;
   }
 
   /** @throws BugError if an account of the request is neither owned nor here: the caller asks the wrong partition */

@@ -1,17 +1,10 @@
 /** One loaded build: what needs no state, and the door to engines. */
-import type {
-  BlockHeaderInput,
-  BuiltBlock,
-  DecodeLimits,
-  Decoded,
-  Engine,
-  EngineModule,
-  EngineOptions,
-} from "@meridian/core";
+import type { BlockHeaderInput, BuiltBlock, DecodeLimits, Decoded, Engine, EngineModule, EngineOptions } from "@meridian/core";
 import { readU64 } from "@meridian/core";
 import type { Boundary } from "./boundary.ts";
-import { OP, unpackParts } from "./boundary.ts";
-import { PackedEngine, packContext } from "./engine.ts";
+import { OP, unpackThree } from "./boundary.ts";
+import type { PackedEngine } from "./engine.ts";
+import { packContext } from "./engine.ts";
 import { Writer } from "./writer.ts";
 
 /** What differs between the builds. */
@@ -40,8 +33,8 @@ export class PackedModule implements EngineModule {
   decode(raw: Uint8Array, limits: DecodeLimits): Decoded {
     const { chainId, gasLimitMax, transactionBytesMax } = limits;
     const packed = new Writer(24).f64(chainId).f64(gasLimitMax).f64(transactionBytesMax).done();
-    const [records, statuses, details] = unpackParts(this.#build.decode(raw, packed));
-    return { records: records!, statuses: statuses!, details: new Float64Array(details!.slice().buffer) };
+    const [records, statuses, details] = unpackThree(this.#build.decode(raw, packed));
+    return { records, statuses, details: new Float64Array(details.slice().buffer) };
   }
 
   buildBlock(header: BlockHeaderInput, transactions: Uint8Array, results: Uint8Array): BuiltBlock {

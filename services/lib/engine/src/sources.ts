@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 export const CRATE = fileURLToPath(new URL("../rust/", import.meta.url));
 
-/** SHA-256 over Cargo.toml, Cargo.lock, build.rs and src/**, each as path, NUL, content, NUL; or null if the crate is not here. */
+/** SHA-256 over Cargo.toml, Cargo.lock, build.rs and src/**, each as path, NUL, content, NUL; null if the crate is not here. */
 export function sourcesHash(): string | null {
   if (!existsSync(`${CRATE}Cargo.toml`)) return null;
   const sources = readdirSync(`${CRATE}src`, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".rs"));

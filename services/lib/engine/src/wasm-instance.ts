@@ -1,7 +1,9 @@
-/** One instance of the WebAssembly build on a memory that other instances may share. Used on the engine's thread and beside it. */
+/** One instance of the WebAssembly build, on a memory that others may share. Used on the engine's thread and beside it. */
 import { BugError } from "@meridian/core";
 import type { Operation } from "./boundary.ts";
 import { NOTHING } from "./boundary.ts";
+import type { WasmGlobal, WasmMemory, WasmModule } from "./webassembly.ts";
+import { Instance, Memory } from "./webassembly.ts";
 
 /** 16 MiB, as linked; 4 GiB, the most that 32-bit addresses reach. */
 const PAGES = { initial: 256, maximum: 65_536 };
@@ -27,8 +29,8 @@ interface Exports {
     cLength: number,
     answer: number,
   ): void;
-  __stack_pointer: WebAssembly.Global;
-  __tls_size: WebAssembly.Global;
+  __stack_pointer: WasmGlobal;
+  __tls_size: WasmGlobal;
   __wasm_init_tls(storage: number): void;
 }
 
@@ -40,20 +42,19 @@ export interface ThreadPlace {
   scratchBytes: number;
 }
 
-export const newMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ ...PAGES, shared: true });
+export const newMemory = (): WasmMemory => new Memory({ ...PAGES, shared: true });
 
 export class WasmInstance {
   readonly #exports: Exports;
-  readonly #memory: WebAssembly.Memory;
+  readonly #memory: WasmMemory;
   /** Inputs are copied here; grows with the largest of them. */
   #scratch: number;
   #scratchBytes: number;
   #broken: BugError | null = null;
 
   /** @param place  for every instance on a memory but its first */
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, place?: ThreadPlace) {
-    const instance = new WebAssembly.Instance(module, { env: { memory } });
-    this.#exports = instance.exports as unknown as Exports;
+  constructor(module: WasmModule, memory: WasmMemory, place?: ThreadPlace) {
+    this.#exports = new Instance(module, { env: { memory } }).exports as Exports;
     this.#memory = memory;
     if (place === undefined) {
       this.#exports.start();
@@ -78,7 +79,7 @@ export class WasmInstance {
     const stack = this.#allocate(stackBytes);
     return {
       stackTop: stack + stackBytes,
-      storage: this.#allocate(Math.max(16, Number(this.#exports.__tls_size.value))),
+      storage: this.#allocate(Math.max(16, this.#exports.__tls_size.value)),
       scratch: this.#allocate(SCRATCH_BYTES_MIN),
       scratchBytes: SCRATCH_BYTES_MIN,
     };
@@ -97,16 +98,17 @@ export class WasmInstance {
       this.#exports.perform(operation, handle, number, at, a.length, bAt, b.length, cAt, c.length, this.#scratch);
       return this.#takeAnswer();
     } catch (error) {
-      this.break(error);
-      throw this.#broken;
+      throw this.break(error);
     }
   }
 
   /** After a trap locks may be held for ever: nothing on this memory is used again. */
-  break(cause: unknown): void {
-    if (this.#broken !== null) return;
-    this.#broken = new BugError(`bug: engine: ${this.#panicText() || String(cause)}`);
-    this.#broken.cause = cause;
+  break(cause: unknown): BugError {
+    if (this.#broken !== null) return this.#broken;
+    const bug = new BugError(`bug: engine: ${this.#panicText() || String(cause)}`);
+    bug.cause = cause;
+    this.#broken = bug;
+    return bug;
   }
 
   get broken(): BugError | null {

@@ -3,10 +3,11 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Operation } from "./boundary.ts";
 import type { ThreadPlace } from "./wasm-instance.ts";
 import { WasmInstance } from "./wasm-instance.ts";
+import type { WasmMemory, WasmModule } from "./webassembly.ts";
 
 export interface WorkerStart {
-  module: WebAssembly.Module;
-  memory: WebAssembly.Memory;
+  module: WasmModule;
+  memory: WasmMemory;
   place: ThreadPlace;
 }
 

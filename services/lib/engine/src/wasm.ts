@@ -9,6 +9,8 @@ import { NOTHING, OP } from "./boundary.ts";
 import { PackedEngine } from "./engine.ts";
 import { PackedModule } from "./module.ts";
 import { WasmInstance, newMemory } from "./wasm-instance.ts";
+import type { WasmModule } from "./webassembly.ts";
+import { Module } from "./webassembly.ts";
 import type { WorkerAnswer, WorkerStart, WorkerTask } from "./wasm-worker.ts";
 
 export const WASM_PATH = fileURLToPath(new URL("../wasm/engine.wasm", import.meta.url));
@@ -29,10 +31,10 @@ const STACK_BYTES = 4 * 1024 * 1024;
 const UNRECOVERED_BYTES = 97;
 const KEY_BYTES = 64;
 
-let compiled: WebAssembly.Module | null = null;
+let compiled: WasmModule | null = null;
 
 export function wasmModule(): PackedModule {
-  compiled ??= new WebAssembly.Module(readFileSync(WASM_PATH));
+  compiled ??= new Module(readFileSync(WASM_PATH));
   const module = compiled;
   const stateless = new WasmBoundary(module);
   return new PackedModule({
@@ -58,23 +60,23 @@ function recoverAll(unrecovered: Uint8Array): Uint8Array {
     const signature = unrecovered.subarray(at + 32, at + 96);
     try {
       secp256k1.ecdsaRecover(signature, unrecovered[at + 96]!, hash, false, key);
-      keys.set(key.subarray(1), number * KEY_BYTES);
     } catch {
-      // The library throws where no key recovers; zeros say so to the second half.
+      key.fill(0); // The library throws where no key recovers; zeros say so to the second half.
     }
+    keys.set(key.subarray(1), number * KEY_BYTES);
   }
   return keys;
 }
 
 class WasmBoundary implements Boundary {
-  readonly #module: WebAssembly.Module;
+  readonly #module: WasmModule;
   readonly #memory = newMemory();
   readonly #instance: WasmInstance;
   readonly #waiting = new Map<number, { resolve: (answer: Uint8Array) => void; reject: (error: Error) => void }>();
   #worker: Worker | null = null;
   #tasks = 0;
 
-  constructor(module: WebAssembly.Module) {
+  constructor(module: WasmModule) {
     this.#module = module;
     this.#instance = new WasmInstance(module, this.#memory);
   }
@@ -101,7 +103,7 @@ class WasmBoundary implements Boundary {
     const start: WorkerStart = { module: this.#module, memory: this.#memory, place };
     const worker = new Worker(new URL("./wasm-worker.ts", import.meta.url), { workerData: start });
     worker.on("message", (answer: WorkerAnswer) => this.#take(answer));
-    worker.on("error", (error) => this.#fail(error));
+    worker.on("error", (error: unknown) => this.#fail(error));
     worker.unref();
     return worker;
   }
@@ -113,9 +115,9 @@ class WasmBoundary implements Boundary {
     if (this.#waiting.size === 0) this.#worker?.unref();
   }
 
-  #fail(error: Error): void {
-    this.#instance.break(error);
-    for (const { reject } of this.#waiting.values()) reject(this.#instance.broken ?? error);
+  #fail(error: unknown): void {
+    const bug = this.#instance.break(error);
+    for (const { reject } of this.#waiting.values()) reject(bug);
     this.#waiting.clear();
     this.#worker?.unref();
   }

@@ -10,6 +10,7 @@ import {
   TX,
   TX_HAS_VALUE,
   TX_HEADER_BYTES,
+  assert,
   concatBytes,
   setTxIndex,
   txOffsets,
@@ -42,7 +43,7 @@ export function key(number: number): Key {
 export interface TxFields {
   type?: 0 | 1 | 2;
   chainId?: number;
-  nonce?: number | bigint;
+  nonce?: number | bigint | Uint8Array;
   price?: bigint;
   tip?: bigint;
   gasLimit?: number;
@@ -60,8 +61,8 @@ export function quantity(value: number | bigint): Uint8Array {
   return value === 0 || value === 0n ? new Uint8Array(0) : Uint8Array.from(Buffer.from(hex.length % 2 ? `0${hex}` : hex, "hex"));
 }
 
-const rlp = (fields: Field[]): Uint8Array =>
-  RLP.encode(fields.map((field) => (typeof field === "number" || typeof field === "bigint" ? quantity(field) : field)) as never);
+export const rlpOf = (fields: Field[]): Uint8Array =>
+  RLP.encode(fields.map((field) => (typeof field === "number" || typeof field === "bigint" ? quantity(field) : field)));
 
 /** The fields that are signed, in their order. */
 export function unsignedFields(tx: TxFields): Field[] {
@@ -73,12 +74,15 @@ export function unsignedFields(tx: TxFields): Field[] {
   return [chainId, nonce, tip, price, ...call, list];
 }
 
+/** Where a creation puts its contract. */
+export const created = (creator: Uint8Array, nonce: number): Uint8Array => keccak_256(rlpOf([creator, nonce])).slice(12);
+
 /** Signs and encodes. */
 export function sign(tx: TxFields, signer: Key): Uint8Array {
   const { type = 2, chainId = CHAIN_ID } = tx;
   const fields = unsignedFields(tx);
   const head = type === 0 ? new Uint8Array(0) : Uint8Array.of(type);
-  const message = concatBytes([head, rlp(type === 0 ? [...fields, chainId, 0, 0] : fields)]);
+  const message = concatBytes([head, rlpOf(type === 0 ? [...fields, chainId, 0, 0] : fields)]);
   const { signature, recid } = secp256k1.ecdsaSign(keccak_256(message), signer.secret);
   const v = type === 0 ? chainId * 2 + 35 + recid : recid;
   return encode(tx, v, BigInt(`0x${hex(signature.subarray(0, 32))}`), BigInt(`0x${hex(signature.subarray(32))}`));
@@ -88,7 +92,7 @@ export function sign(tx: TxFields, signer: Key): Uint8Array {
 export function encode(tx: TxFields, v: number | bigint, r: bigint, s: bigint): Uint8Array {
   const { type = 2 } = tx;
   const head = type === 0 ? new Uint8Array(0) : Uint8Array.of(type);
-  return concatBytes([head, rlp([...unsignedFields(tx), v, r, s])]);
+  return concatBytes([head, rlpOf([...unsignedFields(tx), v, r, s])]);
 }
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
@@ -108,7 +112,7 @@ export const packRaw = (raws: Uint8Array[]): Uint8Array => {
 export function records(module: EngineModule, raws: Uint8Array[], first = 0): Uint8Array {
   const decoded = module.decode(packRaw(raws), LIMITS);
   const refused = decoded.statuses.findIndex((status) => status !== DECODE.ok);
-  if (refused >= 0) throw new Error(`transaction ${refused} refused: ${decoded.statuses[refused]}`);
+  assert(refused < 0, `transaction ${refused} refused: ${decoded.statuses[refused]}`);
   txOffsets(decoded.records).forEach((at, number) => setTxIndex(decoded.records, at, first + number));
   return decoded.records;
 }
@@ -182,8 +186,15 @@ export function unsignedRecords(module: EngineModule, transactions: Unsigned[], 
     const raw = encode(fields, 0, 1n, 1n);
     const [value, to] = [fields.value ?? 0n, fields.to ?? new Uint8Array(20)];
     writer.u32(TX_HEADER_BYTES + DECLARED_BYTES + raw.length).u32(first + number);
-    writer.u8(fields.type ?? 2).u8(value > 0n ? TX_HAS_VALUE : 0).u16(1).u32(TX_HEADER_BYTES + DECLARED_BYTES);
-    writer.u64(Number(fields.nonce ?? 0)).u64(fields.gasLimit ?? GAS_LIMIT).bytes(module.keccak256(raw));
+    writer
+      .u8(fields.type ?? 2)
+      .u8(value > 0n ? TX_HAS_VALUE : 0)
+      .u16(1)
+      .u32(TX_HEADER_BYTES + DECLARED_BYTES);
+    writer
+      .u64(Number(fields.nonce ?? 0))
+      .u64(fields.gasLimit ?? GAS_LIMIT)
+      .bytes(module.keccak256(raw));
     writer.bytes(sender).bytes(to).u8(MODE.write).bytes(to).bytes(raw);
   });
   return writer.done();

@@ -1,5 +1,5 @@
 /** An OpenZeppelin ERC-20, compiled from its published sources. */
-import { concatBytes } from "@meridian/core";
+import { assert, concatBytes } from "@meridian/core";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -43,7 +43,7 @@ export function compileToken(): Token {
   const read = (path: string): { contents: string } => ({ contents: readFileSync(require.resolve(path), "utf8") });
   const output = JSON.parse(compiler.compile(JSON.stringify(input), { import: read })) as Compiled;
   const failed = output.errors?.find(({ severity }) => severity === "error");
-  if (failed !== undefined) throw new Error(failed.formattedMessage);
+  assert(failed === undefined, failed?.formattedMessage ?? "");
   const code = chain.bytes(output.contracts["Token.sol"]!["Token"]!.evm.bytecode.object);
   return {
     creation: (owner) => concatBytes([code, padded(owner)]),

@@ -20,6 +20,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 /// Operations; the numbers stand again in `src/boundary.ts`.
 pub mod op {
     pub const KECCAK256: u32 = 1;
+    #[cfg(feature = "native")]
     pub const DECODE: u32 = 2;
     pub const DECODE_BEGIN: u32 = 3;
     pub const DECODE_FINISH: u32 = 4;
@@ -53,8 +54,8 @@ struct Opened {
 static ENGINES: LazyLock<Mutex<HashMap<u32, Arc<Opened>>>> = LazyLock::new(Mutex::default);
 
 fn opened(handle: u32) -> Arc<Opened> {
-    let engines = ENGINES.lock().expect("opening and closing do not panic");
-    engines.get(&handle).expect("engine is open").clone()
+    let found = ENGINES.lock().expect("opening and closing do not panic").get(&handle).cloned();
+    found.expect("engine is open") // After the lock: other engines live on when a handle is wrong.
 }
 
 /// Performs an operation. `number` is a block, a chain id or a size; negative where a block means the present state.

@@ -4,8 +4,8 @@
 
 use crate::bytes::{Packed, Reader};
 use crate::cells;
-use crate::handler::{self, FreeGas, stop_of};
 use crate::halt;
+use crate::handler::{self, FreeGas, stop_of};
 use crate::history::{BlockContext, Unreadable};
 use crate::state::Shared;
 use crate::view::{Stop, View};
@@ -42,12 +42,12 @@ impl Ticket {
         match block {
             Some(number) => {
                 let (version, block) = state.history.find(number)?;
-                state.history.pin(version);
+                shared.pins.add(version);
                 Ok(Self { version, block })
             }
             None => {
                 let block = state.open.or(state.history.last_closed()).ok_or(Unreadable::Unknown { newest: 0 })?;
-                Ok(Self { version: state.history.pin_present(), block })
+                Ok(Self { version: state.history.pin_present(&shared.pins), block })
             }
         }
     }
@@ -94,7 +94,7 @@ pub fn run(shared: &Arc<Shared>, packed: &[u8]) -> Vec<u8> {
     let mut reader = Reader::new(packed);
     let ticket = Ticket::unpack(&mut reader);
     let result = execute(shared, &ticket, &mut reader);
-    shared.state.write().expect("no writer panicked").history.unpin(ticket.version);
+    shared.pins.remove(ticket.version);
     result
 }
 

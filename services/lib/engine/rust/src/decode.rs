@@ -260,7 +260,11 @@ pub fn raws(packed: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Decodes a batch; `recover` finds the sender of the n-th input that passed the other checks.
-pub fn decode_batch(packed: &[u8], limits: &Limits, mut recover: impl FnMut(usize, &Unrecovered<'_>) -> Option<Address>) -> Batch {
+pub fn decode_batch(
+    packed: &[u8],
+    limits: &Limits,
+    mut recover: impl FnMut(usize, &Unrecovered<'_>) -> Option<Address>,
+) -> Batch {
     let gas_params = GasParams::new_spec(SPEC);
     let mut batch = Batch::default();
     let mut passed = 0;

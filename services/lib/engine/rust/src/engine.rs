@@ -4,13 +4,13 @@ use crate::bytes::Packed;
 use crate::cells::{self, Cell, CellKey};
 use crate::cellset::analyse;
 use crate::execute;
-use crate::history::{BlockContext, Unreadable};
+use crate::handler;
+use crate::history::{BlockContext, Pins, Unreadable};
 use crate::lattice::{Element, Lattice};
 use crate::owned::Owned;
 use crate::record;
 use crate::state::{Account, Shared, State, code_bytes, code_hash};
 use crate::view::View;
-use crate::handler;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use std::mem::size_of;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,7 +24,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(chain_id: u64) -> Self {
-        let shared = Shared { state: RwLock::new(State::new()), owned: RwLock::default(), chain_id };
+        let shared = Shared { state: RwLock::new(State::new()), owned: RwLock::default(), pins: Pins::default(), chain_id };
         Self { shared: Arc::new(shared), lattice: Lattice::new(), folded: 0 }
     }
 
@@ -223,7 +223,7 @@ impl Engine {
         let context = {
             let mut state = self.state_mut();
             let context = state.open.take().expect("a block is open");
-            state.history.close_block(context);
+            state.history.close_block(context, &self.shared.pins);
             context
         };
         self.fold();
@@ -239,7 +239,9 @@ impl Engine {
             let after = Some(layer.id + 1);
             for (address, undo) in &layer.accounts {
                 let now = state.account(address, after);
-                if let Some((balance, code)) = &undo.account {
+                if let Some((balance, code)) = &undo.account
+                    && (*balance != now.balance || code_hash(code) != now.code_hash())
+                {
                     self.lattice.subtract(&Element::Account(address, balance, &code_hash(code)));
                     self.lattice.add(&Element::Account(address, &now.balance, &now.code_hash()));
                 }
@@ -262,18 +264,23 @@ impl Engine {
     pub fn seal(&mut self, number: u64, hash: B256) {
         let gone = {
             let mut state = self.state_mut();
-            let gone = state.history.seal(number, hash);
+            let gone = state.history.seal(number, hash, &self.shared.pins);
             state.sweep(&gone);
             gone
         };
         drop(gone); // After the lock: freeing the records takes longer than taking them out.
     }
 
+    /// Nothing if one of the accounts is not owned: it must not read as new.
     pub fn nonces(&self, addresses: &[u8]) -> Vec<u8> {
-        assert!(addresses.len() % 20 == 0, "addresses are 20 bytes each");
+        assert!(addresses.len().is_multiple_of(20), "addresses are 20 bytes each");
+        let owned = self.shared.owned.read().expect("no writer panicked").clone();
         let state = self.state();
         let mut out = Vec::with_capacity(addresses.len() * 2);
         for address in addresses.chunks_exact(20).map(Address::from_slice) {
+            if !owned.contains(&address) {
+                return Vec::new();
+            }
             let account = state.account(&address, None);
             out.put_u64(account.nonce);
             out.put(account.nonce_hash.as_slice());

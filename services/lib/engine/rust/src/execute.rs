@@ -23,7 +23,9 @@ pub fn transaction(evm: &mut EngineEvm, transaction: &Transaction<'_>, records: 
     prepare(&mut evm.ctx.tx, transaction, records);
     match FreeGas::default().run(evm) {
         Ok(result) => complete(result),
-        Err(error) => Executed::Stopped(stop_of(error).unwrap_or_else(|invalid| panic!("transaction was checked before: {invalid}"))),
+        Err(error) => {
+            Executed::Stopped(stop_of(error).unwrap_or_else(|invalid| panic!("transaction was checked before: {invalid}")))
+        }
     }
 }
 

@@ -23,8 +23,8 @@ use revm::{
         instructions::EthInstructions,
     },
     interpreter::{
-        CallInput, CreateInputs, CreateOutcome, FrameInput, Gas, InitialAndFloorGas, Instruction, InstructionContext,
-        InstructionExecResult, InstructionResult, InputsImpl, InterpreterResult,
+        CallInput, CreateInputs, CreateOutcome, FrameInput, Gas, InitialAndFloorGas, InputsImpl, Instruction, InstructionContext,
+        InstructionExecResult, InstructionResult, InterpreterResult,
         instructions::{contract, host},
         interpreter::{EthInterpreter, ExtBytecode},
         interpreter_action::FrameInit,

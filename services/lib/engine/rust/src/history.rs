@@ -4,6 +4,8 @@
 //!     undo record in the first layer with id >= version that has one, else its present value.
 //! H2. A block's end is a version. A call of the present state pins one in the middle of a block.
 //! H3. A layer goes only when no kept block and no pin needs it.
+//! H4. Pins have a lock of their own. Only the engine's thread adds them, so one that it does not see cannot appear meanwhile;
+//!     a call that ends takes its own away without waiting for the state's lock.
 
 use crate::cells::{self, CellKey};
 use crate::state::Code;
@@ -12,7 +14,7 @@ use alloy_primitives::{
     map::{AddressMap, U256Map},
 };
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Versions kept before the last seal.
 pub const BLOCKS_KEPT: u64 = 64;
@@ -56,17 +58,47 @@ pub enum Unreadable {
     Unknown { newest: u64 },
 }
 
+/// Versions that calls read, and how many calls each.
+#[derive(Default)]
+pub struct Pins(Mutex<BTreeMap<u64, u32>>);
+
+impl Pins {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, u32>> {
+        self.0.lock().expect("counting does not panic")
+    }
+
+    pub fn add(&self, version: u64) {
+        *self.lock().entry(version).or_insert(0) += 1;
+    }
+
+    pub fn remove(&self, version: u64) {
+        let mut pins = self.lock();
+        let count = pins.get_mut(&version).expect("remove follows add");
+        *count -= 1;
+        if *count == 0 {
+            pins.remove(&version);
+        }
+    }
+
+    fn contains(&self, version: u64) -> bool {
+        self.lock().contains_key(&version)
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.lock().keys().next().copied()
+    }
+}
+
 pub struct History {
     pub layers: VecDeque<Layer>,
     blocks: VecDeque<Closed>,
-    pins: BTreeMap<u64, u32>,
     hashes: BTreeMap<u64, B256>,
 }
 
 impl History {
     pub fn new() -> Self {
         let first = Layer { id: 0, starts_block: true, accounts: AddressMap::default(), slots: 0 };
-        Self { layers: VecDeque::from([first]), blocks: VecDeque::new(), pins: BTreeMap::new(), hashes: BTreeMap::new() }
+        Self { layers: VecDeque::from([first]), blocks: VecDeque::new(), hashes: BTreeMap::new() }
     }
 
     /// The layer that takes the undo records of present writes.
@@ -87,8 +119,8 @@ impl History {
         self.layers.range(first..)
     }
 
-    pub fn close_block(&mut self, context: BlockContext) {
-        self.merge_mid_block();
+    pub fn close_block(&mut self, context: BlockContext, pins: &Pins) {
+        self.merge_mid_block(pins);
         self.push_layer(true);
         let version = self.present();
         self.blocks.push_back(Closed { context, version });
@@ -110,30 +142,18 @@ impl History {
     }
 
     /// Pins the present state: writes after this do not show at the returned version.
-    pub fn pin_present(&mut self) -> u64 {
+    pub fn pin_present(&mut self, pins: &Pins) -> u64 {
         if !self.current().accounts.is_empty() {
-            self.merge_mid_block();
+            self.merge_mid_block(pins);
             self.push_layer(false);
         }
         let version = self.present();
-        self.pin(version);
+        pins.add(version);
         version
     }
 
-    pub fn pin(&mut self, version: u64) {
-        *self.pins.entry(version).or_insert(0) += 1;
-    }
-
-    pub fn unpin(&mut self, version: u64) {
-        let count = self.pins.get_mut(&version).expect("unpin follows pin");
-        *count -= 1;
-        if *count == 0 {
-            self.pins.remove(&version);
-        }
-    }
-
     /// Learns a block's hash and takes out the layers that nothing needs any more; the caller drops them outside the lock.
-    pub fn seal(&mut self, number: u64, hash: B256) -> Vec<Layer> {
+    pub fn seal(&mut self, number: u64, hash: B256, pins: &Pins) -> Vec<Layer> {
         self.hashes.insert(number, hash);
         let newest = *self.hashes.keys().next_back().expect("just inserted");
         self.hashes = self.hashes.split_off(&newest.saturating_sub(BLOCKS_KEPT + HASHES_KEPT));
@@ -141,7 +161,7 @@ impl History {
             self.blocks.pop_front();
         }
         let Some(oldest) = self.blocks.front() else { return Vec::new() };
-        let needed = self.pins.keys().next().map_or(oldest.version, |pinned| oldest.version.min(*pinned));
+        let needed = pins.oldest().map_or(oldest.version, |pinned| oldest.version.min(pinned));
         let mut gone = Vec::new();
         while self.layers[0].id < needed {
             gone.extend(self.layers.pop_front());
@@ -168,10 +188,10 @@ impl History {
     }
 
     /// Merges neighbours of the open block that no pin keeps apart, so that many short calls do not leave many layers.
-    fn merge_mid_block(&mut self) {
+    fn merge_mid_block(&mut self, pins: &Pins) {
         let mut at = self.layers.len() - 1;
         while at > 0 && !self.layers[at].starts_block {
-            if !self.pins.contains_key(&self.layers[at].id) {
+            if !pins.contains(self.layers[at].id) {
                 let later = self.layers.remove(at).expect("index is in range");
                 self.layers[at - 1].absorb(later);
             }

@@ -4,6 +4,7 @@
 //! a lattice is the lane-wise sum mod 2^16. See Bellare, Micciancio 1997; "Securing Update Propagation with Homomorphic
 //! Hashing" (Facebook, 2019) for the parameters; Solana SIMD-0215 for the same choice of BLAKE3.
 
+use crate::xof;
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 
 pub const LATTICE_BYTES: usize = 2048;
@@ -38,11 +39,13 @@ impl Lattice {
         self.mix(element, u16::wrapping_sub);
     }
 
-    fn mix(&mut self, element: &Element<'_>, operation: fn(u16, u16) -> u16) {
+    /// Generic, so that the loop over the lanes becomes vector code.
+    #[inline]
+    fn mix(&mut self, element: &Element<'_>, operation: impl Fn(u16, u16) -> u16) {
         let mut encoding = [0u8; 85];
         let Some(length) = element.encode(&mut encoding) else { return };
         let mut output = [0u8; LATTICE_BYTES];
-        blake3::Hasher::new().update(&encoding[..length]).finalize_xof().fill(&mut output);
+        xof::fill(&encoding[..length], &mut output);
         for (lane, bytes) in self.lanes.iter_mut().zip(output.chunks_exact(2)) {
             *lane = operation(*lane, u16::from_le_bytes([bytes[0], bytes[1]]));
         }
@@ -94,7 +97,7 @@ fn put_key(out: &mut [u8; 85], domain: u8, address: &Address) {
 
 /// keccak256 of the sum of lattices packed behind each other.
 pub fn fold(lattices: &[u8]) -> B256 {
-    assert!(lattices.len() % LATTICE_BYTES == 0, "lattices are {LATTICE_BYTES} bytes each");
+    assert!(lattices.len().is_multiple_of(LATTICE_BYTES), "lattices are {LATTICE_BYTES} bytes each");
     let mut sum = [0u16; LANES];
     for lattice in lattices.chunks_exact(LATTICE_BYTES) {
         for (lane, bytes) in sum.iter_mut().zip(lattice.chunks_exact(2)) {

@@ -20,6 +20,7 @@ mod owned;
 mod record;
 mod state;
 mod view;
+mod xof;
 
 #[cfg(feature = "native")]
 mod native;

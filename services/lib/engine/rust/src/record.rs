@@ -144,7 +144,7 @@ impl NonceRecord<'_> {
 }
 
 pub fn nonce_records(records: &[u8]) -> impl Iterator<Item = NonceRecord<'_>> {
-    assert!(records.len() % NONCE_BYTES == 0, "nonce records are {NONCE_BYTES} bytes each");
+    assert!(records.len().is_multiple_of(NONCE_BYTES), "nonce records are {NONCE_BYTES} bytes each");
     records.chunks_exact(NONCE_BYTES).map(NonceRecord)
 }
 

@@ -4,7 +4,7 @@
 //! S2. A slot with value 0 has no entry. An account stays listed while history may need it.
 
 use crate::cells::{self, CellKey};
-use crate::history::{AccountUndo, BlockContext, History, Layer};
+use crate::history::{AccountUndo, BlockContext, History, Layer, Pins};
 use crate::owned::Owned;
 use alloy_primitives::{
     Address, B256, KECCAK256_EMPTY, U256,
@@ -55,6 +55,7 @@ pub fn code_hash(code: &Option<Arc<Code>>) -> B256 {
 pub struct Shared {
     pub state: RwLock<State>,
     pub owned: RwLock<Arc<Owned>>,
+    pub pins: Pins,
     pub chain_id: u64,
 }
 

@@ -3,8 +3,8 @@
 //! V1. A cell that is neither owned nor given is a miss, never an empty one.
 //! V2. The lock is held for the read of one cell, so a call beside the log delays it by no more.
 
-use crate::cellset::{CellSet, PartialAccount};
 use crate::cells::{self, CellKey};
+use crate::cellset::{CellSet, PartialAccount};
 use crate::owned::Owned;
 use crate::state::{AccountCells, Shared};
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
@@ -96,7 +96,8 @@ impl View {
         let (has_account, has_nonce, has_code) = self
             .given(address)
             .map_or((false, false, false), |given| (given.account.is_some(), given.nonce.is_some(), given.code.is_some()));
-        for (kind, is_known) in [(cells::ACCOUNT, has_account), (cells::NONCE, has_nonce), (cells::CODE, has_code || has_account)] {
+        for (kind, is_known) in [(cells::ACCOUNT, has_account), (cells::NONCE, has_nonce), (cells::CODE, has_code || has_account)]
+        {
             if !is_known {
                 self.missing.insert(CellKey { address: *address, kind, slot: U256::ZERO });
             }
@@ -118,7 +119,8 @@ impl View {
             }
             return Err(self.miss_account(address));
         };
-        let code = if code_hash == KECCAK256_EMPTY { Some(Bytecode::default()) } else { code.or_else(|| self.known_code(&code_hash)) };
+        let code =
+            if code_hash == KECCAK256_EMPTY { Some(Bytecode::default()) } else { code.or_else(|| self.known_code(&code_hash)) };
         if code.is_none() {
             self.unknown_code.push((code_hash, *address));
         }
@@ -154,10 +156,10 @@ pub fn is_changed(account: &revm::state::Account) -> bool {
 
 fn info_of(cells: AccountCells) -> AccountInfo {
     let code_hash = cells.code_hash();
-    let code = cells.code.as_ref().map_or_else(
-        || Some(Bytecode::default()),
-        |code| Some(code.bytecode.clone().expect("code cell was imported")),
-    );
+    let code = cells
+        .code
+        .as_ref()
+        .map_or_else(|| Some(Bytecode::default()), |code| Some(code.bytecode.clone().expect("code cell was imported")));
     AccountInfo { balance: cells.balance, nonce: cells.nonce, code_hash, code, account_id: None }
 }
 

@@ -1,0 +1,84 @@
+import type { EngineModule } from "@meridian/core";
+import { concatBytes } from "@meridian/core";
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import { staleParts } from "../build/check.ts";
+import * as chain from "./chain.ts";
+import * as node from "./node.ts";
+import * as workload from "./workload.ts";
+
+const SEED = 2026;
+const BLOCKS = 10;
+const BATCHES = 3;
+const BATCH = 100;
+/**
+ * SHA-256 over everything that the workload gives. What an old entry does never changes: a change of this line is a change of
+ * rules and needs a new rules version (docs/STYLE.md), unless the workload itself was changed.
+ */
+const GOLDEN = "1d67449bd39de308a8478f31f869a83d0e4427bfb86e88a5f39bb3771159c4b2";
+
+/** Records, results, proposals, lattices, nonces, cells, blocks: all that goes to a log, a snapshot or an answer. */
+function everything(module: EngineModule): Uint8Array[] {
+  const stranger = workload.senders[3]!;
+  const here = workload.senders.filter((sender) => sender !== stranger);
+  const owned = node.without(stranger.address);
+  const opened = node.open(module, workload.genesis(), owned);
+  const { engine } = opened;
+  const roll = workload.dice(SEED);
+  const nonces: number[] = [];
+  const parts: Uint8Array[] = [];
+  for (let block = 1; block <= BLOCKS; block++) {
+    for (let batch = 0; batch < BATCHES; batch++) {
+      const records = workload.batch(module, roll, nonces, BATCH);
+      const proposal = engine.propose(records, new Uint8Array(0));
+      const results = engine.run(records, nonceRecordsHere(records));
+      const built = module.buildBlock(
+        { ...chain.context(block), parentHash: records.slice(32, 64), digest: records.slice(32, 64) },
+        records,
+        results,
+      );
+      parts.push(
+        records,
+        results,
+        proposal.results,
+        proposal.writes,
+        proposal.missing,
+        built.hash,
+        built.header,
+        built.logsBloom,
+      );
+    }
+    parts.push(node.nextBlock(opened, block), engine.nonces(concatBytes(here.map(({ address }) => address))));
+  }
+  parts.push(engine.exportCells(BLOCKS - 2, new Uint8Array(20), new Uint8Array(20).fill(0xff), 1_000_000_000).cells);
+  return parts;
+}
+
+/** Without those of the one sender that another partition owns. */
+function nonceRecordsHere(records: Uint8Array): Uint8Array {
+  const all = chain.nonceRecords(records);
+  const stranger = chain.hex(workload.senders[3]!.address);
+  const here: Uint8Array[] = [];
+  for (let at = 0; at < all.length; at += 64) {
+    if (chain.hex(all.subarray(at + 4, at + 24)) !== stranger) here.push(all.subarray(at, at + 64));
+  }
+  return concatBytes(here);
+}
+
+const names = node.BUILDS.map(([build]) => build);
+const what =
+  names.length === 2 ? "native and wasm give the same bytes" : "wasm gives the known bytes (the native addon is not built)";
+
+test(`${BLOCKS * BATCHES * BATCH} seeded transactions: ${what}`, () => {
+  const all = node.BUILDS.map(([, module]) => everything(module));
+  for (const [number, part] of all[0]!.entries()) {
+    for (const other of all) expect(chain.hex(other[number]!), `part ${number}`).toBe(chain.hex(part));
+  }
+  const hash = createHash("sha256");
+  for (const part of all[0]!) hash.update(part);
+  expect(hash.digest("hex")).toBe(GOLDEN);
+});
+
+test("the committed wasm belongs to the sources", () => {
+  expect(staleParts()).toEqual([]);
+});

@@ -1,6 +1,6 @@
 /**
- * Both builds side by side: `npm run bench -w @meridian/engine [-- --holders 100000]`. Microseconds a transaction, of the thread's
- * processor time: on a machine that is shared the wall clock says more about the others.
+ * Both builds side by side: `npm run bench -w @meridian/engine [-- --holders 100000]`. Microseconds a transaction, of the
+ * thread's processor time: on a machine that is shared the wall clock says more about the others.
  */
 import { Console } from "node:console";
 import { parseArgs } from "node:util";

@@ -7,8 +7,8 @@ import { bytesOf, digestOf, latticeOf } from "./digest.ts";
 import * as node from "./node.ts";
 import * as workload from "./workload.ts";
 
-const FIRST = new Uint8Array(20);
-const LAST = new Uint8Array(20).fill(0xff);
+const FIRST: Uint8Array = new Uint8Array(20);
+const LAST: Uint8Array = new Uint8Array(20).fill(0xff);
 const CHUNK_BYTES = 2000;
 
 /** Everything of a range, in as many chunks as it takes. */

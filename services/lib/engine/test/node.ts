@@ -97,7 +97,11 @@ export const slot = (engine: Engine, address: Uint8Array, number: number, block 
 export const nonce = (engine: Engine, address: Uint8Array, block = PENDING): number =>
   cells(engine, block, nonceKey(address))[21]!;
 
-export const callOf = (to: Uint8Array | null, data = new Uint8Array(0), more: Partial<CallRequest> = {}): CallRequest => ({
+export const callOf = (
+  to: Uint8Array | null,
+  data: Uint8Array = new Uint8Array(0),
+  more: Partial<CallRequest> = {},
+): CallRequest => ({
   from: new Uint8Array(20).fill(0x77),
   to,
   data,

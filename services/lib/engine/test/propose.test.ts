@@ -7,7 +7,7 @@ import * as node from "./node.ts";
 import * as workload from "./workload.ts";
 
 const [alice, bob, carol] = [chain.key(1), chain.key(2), chain.key(3)];
-const NONE = new Uint8Array(0);
+const NONE: Uint8Array = new Uint8Array(0);
 const store = place(0x57);
 const elsewhere = place(0xeeee);
 

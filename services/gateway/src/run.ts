@@ -127,3 +127,8 @@ function observe(telemetry: Telemetry, view: ChainView, ingest: Ingest, connecti
   gauge("latest", "{block}", "Number of the last sealed block", () => view.latest()?.number ?? 0);
   gauge("beat.age", "ms", "Since the leader's last beat", () => Math.min(view.silentMs(), Number.MAX_SAFE_INTEGER));
 }
+
+export { startWorkerPool } from "./ingest/worker-pool.ts";
+export type { Ingest, WorkerPoolOptions } from "./ingest/worker-pool.ts";
+export { LIMITS } from "./limits.ts";
+export type { Limits } from "./limits.ts";

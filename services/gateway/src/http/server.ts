@@ -1,6 +1,7 @@
 /**
- * JSON-RPC over HTTP/1.1. Node's own server without a framework: one path needs no router, and a small request takes 28 us
- * with it, 36 us with fastify (docs/adr/0010-gateway-errors-and-limits.md). Bodies go straight into the buffer that a worker gets.
+ * JSON-RPC over HTTP/1.1. Node's own server without a framework: one path needs no router, and a small request
+ * takes 28 us with it, 36 us with fastify (docs/adr/0010-gateway-errors-and-limits.md). Bodies go straight into the buffer
+ * that a worker gets.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";

@@ -9,7 +9,7 @@ import { Worker } from "node:worker_threads";
 import type { Logger } from "@meridian/core";
 import { IoError } from "@meridian/core";
 import type { Ingested } from "./ingest.ts";
-import type { WorkerReply, WorkerRequest, WorkerSettings } from "./worker.ts";
+import type { WorkerCommand, WorkerReply, WorkerRequest, WorkerSettings } from "./worker.ts";
 
 /** What turns bodies into packed records: the pool, or in tests the same function in this thread. */
 export interface Ingest {
@@ -50,6 +50,18 @@ export async function startWorkerPool(options: WorkerPoolOptions): Promise<Inges
   return pool;
 }
 
+const END_MS_MAX = 1_000;
+const CLOSE: WorkerCommand = "close";
+
+/** Lets a thread end by itself, so that it is not cut off inside the engine; one that does not end in time is cut off. */
+async function end(worker: Worker): Promise<void> {
+  const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+  const timer = setTimeout(() => void worker.terminate(), END_MS_MAX);
+  worker.postMessage(CLOSE);
+  await ended;
+  clearTimeout(timer);
+}
+
 class WorkerPool implements Ingest {
   readonly #options: WorkerPoolOptions;
   readonly #seats = new Set<Seat>();
@@ -82,7 +94,7 @@ class WorkerPool implements Ingest {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#seats].map(({ worker }) => worker.terminate()));
+    await Promise.all([...this.#seats].map(({ worker }) => end(worker)));
   }
 
   /** Starts one worker; resolves when its engine is loaded. */

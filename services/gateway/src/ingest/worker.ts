@@ -14,6 +14,9 @@ export interface WorkerRequest {
   id: number;
   body: Uint8Array;
 }
+/** Asks the thread to end. */
+export type WorkerCommand = "close";
+
 /** The first message says `ready`; after that one answer for each request, in any order. */
 export type WorkerReply = { ready: "native" | "wasm" } | { id: number; ingested: Ingested } | { id: number; bug: string };
 
@@ -22,7 +25,9 @@ assert(port !== null, "the gateway's worker runs as a thread");
 const { engine: choice, limits } = workerData as WorkerSettings;
 const engine = loadEngine(choice);
 
-port.on("message", ({ id, body }: WorkerRequest) => {
+port.on("message", (request: WorkerRequest | WorkerCommand) => {
+  if (request === "close") return port.close(); // Nothing is left to wait for, so the thread ends by itself.
+  const { id, body } = request;
   const reply = answer(id, body);
   const transfers = "ingested" in reply ? buffersOf(reply.ingested) : [];
   port.postMessage(reply, transfers);

@@ -1,0 +1,63 @@
+import { noTelemetry, txCount } from "@meridian/core";
+import { keccak256 } from "viem";
+import { afterEach, expect, test } from "vitest";
+import { startWorkerPool } from "../src/ingest/worker-pool.ts";
+import type { Ingest, WorkerPoolOptions } from "../src/ingest/worker-pool.ts";
+import { CHAIN_ID } from "./fake-chain.ts";
+import { sign } from "./client.ts";
+
+const LIMITS = { decode: { chainId: CHAIN_ID, gasLimitMax: 16_777_216, transactionBytesMax: 131_072 }, batchMax: 1_000 };
+const OPTIONS: WorkerPoolOptions = {
+  engine: "auto",
+  limits: LIMITS,
+  workers: 2,
+  queueMax: 8,
+  queueBytesMax: 1_000_000,
+  log: noTelemetry().log,
+  onLost: () => undefined,
+};
+
+let pool: Ingest | undefined;
+afterEach(() => pool?.close());
+
+const bodyOf = (raws: readonly string[]): Uint8Array<ArrayBuffer> => {
+  const batch = raws.map((raw, id) => ({ jsonrpc: "2.0", id, method: "eth_sendRawTransaction", params: [raw] }));
+  return new Uint8Array(Buffer.from(JSON.stringify(batch)));
+};
+
+test("a body goes to a thread and comes back as records and a prepared answer", async () => {
+  pool = await startWorkerPool(OPTIONS);
+  const raws = await Promise.all([0, 1].map((nonce) => sign({ nonce })));
+  const body = bodyOf(raws);
+  const running = pool.run(body);
+  expect([pool.queued(), body.length]).toEqual([1, 0]); // The buffer has changed hands.
+  const ingested = await running;
+  expect(pool.queued()).toBe(0);
+  expect(txCount(ingested?.records ?? new Uint8Array(0))).toBe(2);
+  const answer = JSON.parse(Buffer.from(ingested?.answer ?? []).toString()) as unknown;
+  expect(answer).toEqual(raws.map((raw, id) => ({ jsonrpc: "2.0", id, result: keccak256(raw) })));
+});
+
+test("many at once, each with its own answer; more than the bound is refused at once", async () => {
+  pool = await startWorkerPool(OPTIONS);
+  const raws = await Promise.all(Array.from({ length: 9 }, (_, nonce) => sign({ nonce })));
+  const running = raws.map((raw) => pool?.run(bodyOf([raw])) ?? null);
+  expect(running.map((result) => result === null)).toEqual([...Array<boolean>(8).fill(false), true]);
+  const answers = await Promise.all(running.filter((result) => result !== null));
+  answers.forEach((ingested, index) => {
+    expect(Buffer.from(ingested?.answer ?? []).toString()).toContain(keccak256(raws[index] ?? "0x"));
+  });
+});
+
+test("bytes are bounded too, but one body always goes", async () => {
+  pool = await startWorkerPool({ ...OPTIONS, queueBytesMax: 10 });
+  const first = pool.run(bodyOf([await sign()]));
+  expect(pool.run(bodyOf([await sign()]))).toBeNull();
+  expect((await first)?.recordCount).toBe(1);
+});
+
+test("a worker that cannot start says so", async () => {
+  const broken = { ...OPTIONS, engine: "nothing" as "auto", workers: 1, limits: null as unknown as typeof LIMITS };
+  pool = await startWorkerPool(broken);
+  await expect(pool.run(bodyOf(["0x"]))).rejects.toMatchObject({ detail: { code: "WORKER_BUG" } });
+});

@@ -4,6 +4,7 @@ import type { AssembledBlock } from "@meridian/core";
 import { takeArchiveSnapshot } from "@meridian/store";
 import type { ArchiveMetrics } from "./metrics.ts";
 import type { ArchiveLimits, ArchiveOptions, ArchivePorts } from "./ports.ts";
+import type { ArchiveState } from "./state.ts";
 
 export interface Keeper {
   /** To be called with every stored block; resolves when the store may take the next one. */
@@ -15,8 +16,7 @@ export interface Keeper {
 export function startKeeper(
   { bus, store, telemetry, clock }: ArchivePorts,
   { instance, retentionBlocks, snapshotBlocks }: ArchiveOptions,
-  limits: ArchiveLimits,
-  metrics: ArchiveMetrics,
+  { limits, state, metrics }: { limits: ArchiveLimits; state: ArchiveState; metrics: ArchiveMetrics },
 ): Keeper {
   let due = -1; // newest block that a snapshot is due for
   let taken = -1;
@@ -48,11 +48,12 @@ export function startKeeper(
     const startedAt = clock.now();
     try {
       const kept = await takeArchiveSnapshot(bus.objects, store, block);
+      state.snapshots = kept.map((manifest) => manifest.block);
       const sequence = kept[1]?.sequence ?? 0;
       if (sequence > truncated) await bus.out.truncate(sequence);
       truncated = Math.max(truncated, sequence);
       metrics.snapshotMs(clock.now() - startedAt);
-      telemetry.log.info({ blocks: kept.map((manifest) => manifest.block), sequence }, "Snapshots kept, OUT cut");
+      telemetry.log.info({ blocks: state.snapshots, sequence }, "Snapshots kept, OUT cut");
     } catch (error) {
       if (!isIoError(error)) throw error;
       telemetry.log.warn({ ...error.detail, block }, "Snapshot failed, the next one is tried when it is due");

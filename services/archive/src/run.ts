@@ -41,7 +41,7 @@ export function runArchive(ports: ArchivePorts, options: ArchiveOptions): Runnin
       queries.stop(); // What is stored here is not what was sealed.
     },
   });
-  const keeper = startKeeper(ports, options, limits, metrics);
+  const keeper = startKeeper(ports, options, { limits, state, metrics });
   const consumer = new Consumer(ports, { limits, state, metrics, announcer, keeper }, stopping.signal);
   observeArchive(ports.telemetry, () => ({
     ...{ lagMessages: state.lagMessages(), lagBlocks: state.lagBlocks() },

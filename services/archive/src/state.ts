@@ -18,6 +18,8 @@ export interface ArchiveStatus {
   /** Newest stored block, -1 if there is none. */
   head: number;
   oldest: number;
+  /** Blocks of the snapshots in the object store, newest first, as this archive saw them last. */
+  snapshots: number[];
   /** Partitions that the next block waits for, once one of them has closed it. */
   awaited: number[];
   lagMessages: number;
@@ -28,6 +30,7 @@ export class ArchiveState {
   phase: ArchivePhase = "starting";
   text: string | null = null;
   isAnswering = false;
+  snapshots: number[] = [];
   assembly: Assembly | null = null;
   /** Newest beat of the newest term. */
   beat: Beat | null = null;
@@ -84,7 +87,8 @@ export class ArchiveState {
 
   status(): ArchiveStatus {
     return {
-      ...{ phase: this.phase, text: this.text, isAnswering: this.isAnswering, head: this.head, oldest: this.#store.oldest() },
+      ...{ phase: this.phase, text: this.text, isAnswering: this.isAnswering },
+      ...{ head: this.head, oldest: this.#store.oldest(), snapshots: this.snapshots },
       awaited: this.assembly === null ? [] : awaitedPartitions(this.assembly),
       ...{ lagMessages: this.lagMessages(), lagBlocks: this.lagBlocks() },
     };

@@ -27,10 +27,10 @@ export const LOG_BYTES_MAX = 4_096 * MIB;
 
 /** One try of an append or publish; after it the outcome counts as unknown. */
 export const STORE_TRY_MS = 2_000;
-/** An append of unknown outcome is resolved within this time, or the writer gives up. */
-export const APPEND_MS_MAX = 10_000;
+/** An append of unknown outcome is resolved within this time, or the writer gives up. A cluster elects a leader in up to 9 s. */
+export const APPEND_MS_MAX = 15_000;
 /** The same for a publish to OUT. */
-export const PUBLISH_MS_MAX = 10_000;
+export const PUBLISH_MS_MAX = 15_000;
 /** Pause between two tries: doubled from the first to the second figure. */
 export const RETRY_MS_MIN = 10;
 export const RETRY_MS_MAX = 500;

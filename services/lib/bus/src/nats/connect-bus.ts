@@ -2,7 +2,7 @@ import { IoError, isIoError, noTelemetry } from "@meridian/core";
 import type { Bus, Durability, Log, Logger, Objects, Out, Settings, Wire } from "@meridian/core";
 import { connect } from "@nats-io/transport-node";
 import { systemClock, wait } from "../clock.ts";
-import { APPEND_MS_MAX, CONNECT_MS_MAX, MESSAGE_BYTES_MAX, PUBLISH_MS_MAX, RETRY_MS_MAX } from "../limits.ts";
+import { APPEND_MS_MAX, CONNECT_MS_MAX, MESSAGE_BYTES_MAX, PUBLISH_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "../limits.ts";
 import { StreamLog } from "../log.ts";
 import { LOG_SUBJECTS, OUT_SUBJECTS, STREAM } from "../names.ts";
 import { StreamOut } from "../out.ts";
@@ -19,6 +19,8 @@ const RECONNECT_JITTER_MS = 50;
 /** A server that does not answer two pings counts as gone. */
 const PING_MS = 2_000;
 const PINGS_MAX = 2;
+/** With durability `power` the servers are asked again this often. */
+const DURABILITY_CHECK_MS = 30_000;
 
 export interface ConnectOptions {
   /** nats://host:port, or several, comma-separated. */
@@ -51,15 +53,16 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
   const log = options.log ?? noTelemetry().log;
   const { durability, monitorUrl, logBytesMax, outBytesMax, replicas = 1 } = options;
   const nc = await dial(options);
-  let peers: string[] = [];
-  const connection = new Connection(nc, log, () => recheck(() => checkDurability(nc, durability, monitorUrl, peers), log, nc));
+  const check = () => checkDurability(nc, durability, monitorUrl);
+  const connection = new Connection(nc, log, () => recheck(check, log, nc));
   try {
     const maxPayload = nc.info?.max_payload ?? 0;
     if (maxPayload < MESSAGE_BYTES_MAX) {
       throw new IoError({ code: "SERVER_LIMIT", limit: "max_payload", got: maxPayload, want: MESSAGE_BYTES_MAX }, "never");
     }
-    peers = await ensureStreams(connection, { logBytesMax, outBytesMax, replicas });
-    await checkDurability(nc, durability, monitorUrl, peers);
+    await ensureStreams(connection, { logBytesMax, outBytesMax, replicas });
+    await check();
+    if (durability === "power") void checkAgain(check, connection, log);
     const [keyValues, objects] = await Promise.all([openKeyValues(connection, replicas), openObjects(connection, replicas)]);
     return new NatsBus(connection, options, log, new KeyedSettings(keyValues), objects);
   } catch (error) {
@@ -122,14 +125,35 @@ async function dial(options: ConnectOptions) {
 
 /** After a reconnect: a server that cannot be asked yet is asked again, a lazier one is refused for good. */
 async function recheck(check: () => Promise<void>, log: Logger, nc: { isClosed(): boolean }): Promise<void> {
-  while (!nc.isClosed()) {
+  for (let pauseMs = RETRY_MS_MIN; !nc.isClosed(); pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
     try {
       await check();
       return;
     } catch (error) {
       if (!isIoError(error) || error.retry === "never") throw error;
-      log.warn({ ...error.detail }, "durability after a reconnect not known yet");
-      await wait(systemClock, RETRY_MS_MAX);
+      // Once is enough: it is repeated until it is known.
+      if (pauseMs === RETRY_MS_MIN) log.warn({ ...error.detail }, "durability after a reconnect not known yet");
+      await wait(systemClock, pauseMs);
+    }
+  }
+}
+
+/** A server of the cluster that was down, or came anew, is looked at later. One that syncs later than configured ends the bus. */
+async function checkAgain(check: () => Promise<void>, connection: Connection, log: Logger): Promise<void> {
+  const stopped = new AbortController();
+  void connection.closed.then(() => stopped.abort());
+  for (;;) {
+    await wait(systemClock, DURABILITY_CHECK_MS, stopped.signal);
+    if (stopped.signal.aborted) return;
+    try {
+      await check();
+    } catch (error) {
+      if (isIoError(error, "DURABILITY")) {
+        log.error({ ...error.detail }, "a server syncs later than configured");
+        await connection.nc.close();
+      } else if (connection.isUp) {
+        log.warn({ why: String(error) }, "durability could not be checked again");
+      }
     }
   }
 }

@@ -4,7 +4,10 @@
  */
 import { IoError } from "@meridian/core";
 import type { Durability } from "@meridian/core";
+import type { StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
+import { STREAM } from "../names.ts";
+import { ioErrorOf } from "./connection.ts";
 
 const MONITOR_MS_MAX = 3_000;
 const MONITOR_PORT = 8222;
@@ -19,19 +22,14 @@ interface Varz {
 type MonitorAnswer = { monitor: string; varz: Varz } | { monitor: string; failed: string };
 
 /**
+ * The server of this connection and every server that keeps LOG and is not down must say that they sync always.
  * @param monitorUrl comma-separated; without it port 8222 of every server that the connection knows
- * @param peers names of the servers that keep LOG: all must have answered
  * @throws IoError DURABILITY if a server syncs later than configured; DURABILITY_UNKNOWN if that cannot be learnt
  */
-export async function checkDurability(
-  nc: NatsConnection,
-  durability: Durability,
-  monitorUrl: string | undefined,
-  peers: readonly string[],
-): Promise<void> {
+export async function checkDurability(nc: NatsConnection, durability: Durability, monitorUrl: string | undefined): Promise<void> {
   if (durability === "process") return;
   const monitors = monitorUrl === undefined ? defaultMonitors(nc) : monitorUrl.split(",").map((url) => url.trim());
-  const answers = await Promise.all(monitors.map(askMonitor));
+  const [peers, ...answers] = await Promise.all([keepersOfLog(nc), ...monitors.map(askMonitor)]);
   const help = "name every server's HTTP monitor in MERIDIAN_NATS_MONITOR_URL, comma-separated, as http://host:8222";
   const wanted = new Set([nc.info?.server_name ?? "", ...peers]);
   for (const answer of answers) {
@@ -45,6 +43,19 @@ export async function checkDurability(
   const failed = answers.flatMap((answer) => ("failed" in answer ? [`${answer.monitor} (${answer.failed})`] : []));
   const facts = { configured: durability, servers: [...wanted].join(" "), monitors: failed.join(" ") || "none of these", help };
   throw new IoError({ code: "DURABILITY_UNKNOWN", ...facts }, "later");
+}
+
+/** Names of the servers that keep LOG, without those that the others count as down; empty on a single server. */
+async function keepersOfLog(nc: NatsConnection): Promise<string[]> {
+  const what = `STREAM.INFO.${STREAM.log}`;
+  try {
+    const reply = await nc.request(`$JS.API.${what}`, "", { timeout: MONITOR_MS_MAX });
+    const { cluster } = reply.json<Partial<StreamInfo>>();
+    const others = (cluster?.replicas ?? []).filter(({ offline }) => offline !== true);
+    return [...(cluster?.leader === undefined ? [] : [cluster.leader]), ...others.map(({ name }) => name)];
+  } catch (error) {
+    throw ioErrorOf(error, what, MONITOR_MS_MAX);
+  }
 }
 
 async function askMonitor(monitor: string): Promise<MonitorAnswer> {

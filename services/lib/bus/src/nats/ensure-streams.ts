@@ -44,13 +44,11 @@ const CHECKED = [
   "deny_purge",
 ] as const satisfies (keyof StreamConfig)[];
 
-/** @returns names of the servers that keep LOG; empty on a single server */
-export async function ensureStreams(connection: Connection, limits: StreamLimits): Promise<string[]> {
+/** @throws IoError STREAM_WRONG, or as `ask` */
+export async function ensureStreams(connection: Connection, limits: StreamLimits): Promise<void> {
   const { logBytesMax, outBytesMax, replicas } = limits;
-  const log = await ensureStream(connection, STREAM.log, LOG_SUBJECTS, logBytesMax, [LOG_BYTES_MAX, -1], replicas);
+  await ensureStream(connection, STREAM.log, LOG_SUBJECTS, logBytesMax, [LOG_BYTES_MAX, -1], replicas);
   await ensureStream(connection, STREAM.out, OUT_SUBJECTS, outBytesMax, [-1], replicas);
-  const { leader, replicas: others } = log.cluster ?? {};
-  return [...(leader === undefined ? [] : [leader]), ...(others ?? []).map(({ name }) => name)];
 }
 
 /** @param defaults sizes for a new stream, tried in order: a small server cannot keep the first one free */

@@ -29,9 +29,14 @@ interface ApiReply {
 const encoder = new TextEncoder();
 
 /** @throws IoError SERVER_REFUSED (`ServerRefusal`), or as `Connection.request` */
-export async function ask<T>(connection: Connection, what: string, body: object | null = null): Promise<T> {
+export async function ask<T>(
+  connection: Connection,
+  what: string,
+  body: object | null = null,
+  timeoutMs: number = REQUEST_MS_MAX,
+): Promise<T> {
   const payload = body === null ? new Uint8Array() : encoder.encode(JSON.stringify(body));
-  const msg = await connection.request(`$JS.API.${what}`, payload, { timeoutMs: REQUEST_MS_MAX });
+  const msg = await connection.request(`$JS.API.${what}`, payload, { timeoutMs });
   const reply = msg.json<T & ApiReply>();
   const { error } = reply;
   if (error !== undefined) throw refusalOf(what, error);
@@ -48,8 +53,8 @@ export function isRefusal(error: unknown, errCode: number): boolean {
   return isIoError(error, "SERVER_REFUSED") && (error.detail as ServerRefusal).errCode === errCode;
 }
 
-export const streamInfo = (connection: Connection, stream: string): Promise<StreamInfo> =>
-  ask(connection, `STREAM.INFO.${stream}`);
+export const streamInfo = (connection: Connection, stream: string, timeoutMs?: number): Promise<StreamInfo> =>
+  ask(connection, `STREAM.INFO.${stream}`, null, timeoutMs);
 export const createStream = (connection: Connection, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> =>
   ask(connection, `STREAM.CREATE.${config.name}`, config);
 export const updateStream = (connection: Connection, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> =>

@@ -80,7 +80,7 @@ export class NatsStream implements Stream {
   }
 
   async lastSequence(): Promise<number> {
-    return (await streamInfo(this.#connection, this.#name)).state.last_seq;
+    return (await streamInfo(this.#connection, this.#name, STORE_TRY_MS)).state.last_seq;
   }
 
   at(sequence: number): Promise<StoredMessage | undefined> {

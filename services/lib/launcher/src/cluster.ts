@@ -57,6 +57,7 @@ export async function startCluster(given: Partial<ClusterOptions> & { dataFolder
   const { chainId, partitions, blockMs } = options;
   const folder = await takeFolder(options.dataFolder, { chainId, partitions, blockMs }, rpcUrls[0] ?? "");
   try {
+    await refuseTakenPort(options.port);
     if (!existsSync(folder.genesisFile)) {
       const balanceWei = PREFUNDED_ETH * 10n ** 18n;
       await writeGenesis(
@@ -74,15 +75,18 @@ export async function startCluster(given: Partial<ClusterOptions> & { dataFolder
 }
 
 async function gatewayPorts({ port, gateways }: ClusterOptions): Promise<number[]> {
-  if (port !== 0 && !(await isPortFree(HOST, port))) {
-    throw new IoError(
-      { code: "PORT_IN_USE", text: `something else listens on ${HOST}:${port}; choose another with --port` },
-      "never",
-    );
-  }
   const ports = [port === 0 ? await freePort() : port];
   while (ports.length < gateways) ports.push(await freePort());
   return ports;
+}
+
+/** After the folder is taken: a launcher that runs on the same folder is the better explanation. */
+async function refuseTakenPort(port: number): Promise<void> {
+  if (port === 0 || (await isPortFree(HOST, port))) return;
+  throw new IoError(
+    { code: "PORT_IN_USE", text: `something else listens on ${HOST}:${port}; choose another with --port` },
+    "never",
+  );
 }
 
 async function startNats(options: ClusterOptions, folder: DataFolder): Promise<RunningNatsServer> {

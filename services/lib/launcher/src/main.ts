@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { IoError } from "@meridian/core";
+import { watchAncestors } from "./ancestors.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { runDemo } from "./demo/demo.ts";
 import { accountsText, demoText, nextText } from "./demo/texts.ts";
@@ -23,7 +24,6 @@ interface Flags {
 
 const DEMO_ACCOUNTS = 500;
 const DEMO_TRANSFERS = 10_000;
-const PARENT_POLL_MS = 500;
 
 const startedAt = Date.now();
 const since = () => `${((Date.now() - startedAt) / 1000).toFixed(1).padStart(5)} s`;
@@ -88,11 +88,7 @@ function show(event: ClusterEvent): void {
 function endWanted(): { ended: Promise<number>; end: (exitCode: number) => void } {
   const { promise: ended, resolve: end } = Promise.withResolvers<number>();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => end(0));
-  // npm does not pass every signal on: its end is the wish to end.
-  const parent = process.ppid;
-  if (process.env["npm_lifecycle_event"] !== undefined) {
-    setInterval(() => (process.ppid === parent ? undefined : end(0)), PARENT_POLL_MS).unref();
-  }
+  if (process.env["npm_lifecycle_event"] !== undefined) watchAncestors(() => end(0));
   return { ended, end };
 }
 
@@ -101,6 +97,11 @@ async function demo(cluster: Cluster, chainId: number): Promise<string | undefin
   const report = await runDemo({ rpcUrl: cluster.rpcUrl, chainId, accounts: DEMO_ACCOUNTS, transfers: DEMO_TRANSFERS, say });
   console.log(`\n${demoText(report)}\n`);
   return report.tokens[0]?.address;
+}
+
+/** The sentence of a failure that has one; else its code and facts. */
+function textOf({ detail, message }: IoError<{ code: string; text?: string }>): string {
+  return detail.text ?? message;
 }
 
 async function main(): Promise<number> {
@@ -147,7 +148,7 @@ async function main(): Promise<number> {
 main().then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {
-    console.error(error instanceof IoError ? error.message : error);
+    console.error(error instanceof IoError ? textOf(error) : error);
     process.exit(1);
   },
 );

@@ -30,13 +30,14 @@ const BLOBS_MAX_OF_ONE = 6;
 
 export const word = (hex: string): Uint8Array => bytesOfHex(BigInt(hex).toString(16).padStart(64, "0"));
 
-type Hash = (bytes: Uint8Array) => Uint8Array;
+export type Hash = (bytes: Uint8Array) => Uint8Array;
 
-/** One case as the crate reads it. */
-export function packCase(fixture: Fixture, fork: string, post: FixturePost, keccak256: Hash): Uint8Array {
+/** One case as the crate reads it; `isFree` executes it as if nothing was offered for gas. */
+export function packCase(fixture: Fixture, fork: string, post: FixturePost, keccak256: Hash, isFree = false): Uint8Array {
   const raw = bytesOfHex(post.txbytes);
   const writer = new Writer(4096);
   packEnvironment(writer, fixture, fork);
+  writer.u8(isFree ? 1 : 0);
   return writer.part(raw).part(packAccounts(fixture.pre, keccak256)).done();
 }
 
@@ -65,7 +66,7 @@ function packEnvironment(writer: Writer, { env, config }: Fixture, fork: string)
     .u64(fork === "Osaka" ? Math.min(blobsMax, BLOBS_MAX_OF_ONE) : blobsMax);
 }
 
-function packAccounts(accounts: Record<string, FixtureAccount>, keccak256: Hash): Uint8Array {
+export function packAccounts(accounts: Record<string, FixtureAccount>, keccak256: Hash): Uint8Array {
   const writer = new Writer(4096);
   for (const [name, { nonce, balance, code, storage }] of Object.entries(accounts)) {
     const address = bytesOfHex(name);

@@ -7,6 +7,7 @@ import type { EngineChoice } from "../src/load.ts";
 import { loadModule } from "../src/load.ts";
 import type { PackedModule } from "../src/module.ts";
 import type { Fixture } from "./fixture.ts";
+import { FREE_FORK, isTaken, runFree } from "./free.ts";
 import { runCase } from "./run.ts";
 
 const terminal = new Console(process.stdout, process.stderr);
@@ -14,7 +15,8 @@ const terminal = new Console(process.stdout, process.stderr);
 const USAGE = `Usage: npm run conformance:evm -- <folder> [options]
 
 Runs every state test file (*.json) below the folder, each case with gas charged under its own fork, and compares
-all accounts and the logs after it; a case that expects an exception must be refused.
+all accounts and the logs after it; a case that expects an exception must be refused. Cases of the fork that the chain
+runs under are executed once more by the chain's own rules (free gas) and compared with Ethereum's at price 0.
 
 Options:
   --engine <build>  native, wasm or auto (default: auto)
@@ -58,11 +60,16 @@ function runFile(module: PackedModule, path: string, file: string, count: { pass
   for (const [name, fixture] of Object.entries(fixtures)) {
     for (const [fork, posts] of Object.entries(fixture.post)) {
       for (const post of posts) {
-        const difference = runCase(module, fixture, fork, post);
-        if (difference === null) count.passed++;
-        else count.failed++;
-        if (difference !== null) terminal.log(`FAILED ${file}\n  ${name} (${fork})\n  ${difference}`);
+        note(`${file}\n  ${name} (${fork})`, runCase(module, fixture, fork, post), count);
+        if (fork !== FREE_FORK || !isTaken(module, fixture, post)) continue;
+        note(`${file}\n  ${name} (${fork}, free gas)`, runFree(module, fixture, post), count);
       }
     }
   }
+}
+
+function note(name: string, difference: string | null, count: { passed: number; failed: number }): void {
+  if (difference === null) count.passed++;
+  else count.failed++;
+  if (difference !== null) terminal.log(`FAILED ${name}\n  ${difference}`);
 }

@@ -1,25 +1,45 @@
 /** Runs one case and compares everything after it: whether it was refused, the logs, every account, nonce, slot and code. */
-import { CELL, hexOf, readU32 } from "@meridian/core";
+import { CELL, hexOf, readU32, readU64 } from "@meridian/core";
 import type { PackedModule } from "../src/module.ts";
 import type { Fixture, FixturePost } from "./fixture.ts";
 import { packCase, word } from "./fixture.ts";
 
-type Facts = Map<string, string>;
+export type Facts = Map<string, string>;
 
 /** The first difference as text, or null if the case passes. */
 export function runCase(module: PackedModule, fixture: Fixture, fork: string, post: FixturePost): string | null {
   const answer = module.conformance(packCase(fixture, fork, post, (bytes) => module.keccak256(bytes)));
-  const isExecuted = answer[0] === 1;
-  const whyEnd = 37 + readU32(answer, 33);
-  const why = new TextDecoder().decode(answer.subarray(37, whyEnd));
+  const { isExecuted, why, logs, facts } = unpackAnswer(answer);
   if (post.expectException !== undefined && isExecuted) return `executed, expected ${post.expectException}`;
   if (post.expectException === undefined && !isExecuted) return `refused: ${why}`;
-  const logs = `0x${hexOf(answer, 1, 33)}`;
   if (logs !== post.logs) return `logs ${logs}, expected ${post.logs}`;
-  return firstDifference(factsOf(answer.subarray(whyEnd)), expectedFacts(post));
+  return firstDifference(facts, expectedFacts(post));
 }
 
-function firstDifference(got: Facts, expected: Facts): string | null {
+/** What the crate says of a case. */
+export interface Answer {
+  isExecuted: boolean;
+  logs: string;
+  receipt: string;
+  why: string;
+  facts: Facts;
+}
+
+export function unpackAnswer(answer: Uint8Array): Answer {
+  const whyEnd = 50 + readU32(answer, 46);
+  return {
+    isExecuted: answer[0] === 1,
+    logs: `0x${hexOf(answer, 1, 33)}`,
+    receipt: receiptOf(answer[33]!, readU64(answer, 34), readU32(answer, 42)),
+    why: new TextDecoder().decode(answer.subarray(50, whyEnd)),
+    facts: factsOf(answer.subarray(whyEnd)),
+  };
+}
+
+export const receiptOf = (status: number, gasUsed: number, logs: number): string =>
+  `status ${status}, gas ${gasUsed}, logs ${logs}`;
+
+export function firstDifference(got: Facts, expected: Facts): string | null {
   for (const [name, value] of expected) {
     if (got.get(name) !== value) return `${name} ${got.get(name) ?? "absent"}, expected ${value}`;
   }
@@ -44,7 +64,7 @@ function expectedFacts(post: FixturePost): Facts {
 }
 
 /** The answer's cells as the same facts. */
-function factsOf(cells: Uint8Array): Facts {
+export function factsOf(cells: Uint8Array): Facts {
   const facts: Facts = new Map();
   const view = new DataView(cells.buffer, cells.byteOffset, cells.byteLength);
   for (let at = 0; at < cells.length;) {

@@ -120,8 +120,9 @@ export class PackedEngine implements Engine {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await Promise.allSettled(this.#calls);
-    this.#boundary.perform(OP.close, this.#handle, 0);
+    // An instance of its own goes as a whole, even after a bug; a shared one frees this engine's state.
     if (this.#ownsBoundary) await this.#boundary.close();
+    else this.#boundary.perform(OP.close, this.#handle, 0);
   }
 
   #perform(operation: (typeof OP)[keyof typeof OP], number: number, a = NOTHING, b = NOTHING): Uint8Array {

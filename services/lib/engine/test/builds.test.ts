@@ -1,8 +1,9 @@
 import type { EngineModule } from "@meridian/core";
-import { concatBytes } from "@meridian/core";
+import { BugError, concatBytes } from "@meridian/core";
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { staleParts } from "../build/check.ts";
+import { loadEngine } from "../src/index.ts";
 import * as chain from "./chain.ts";
 import * as node from "./node.ts";
 import * as workload from "./workload.ts";
@@ -15,7 +16,7 @@ const BATCH = 100;
  * SHA-256 over everything that the workload gives. What an old entry does never changes: a change of this line is a change of
  * rules and needs a new rules version (docs/STYLE.md), unless the workload itself was changed.
  */
-const GOLDEN = "1d67449bd39de308a8478f31f869a83d0e4427bfb86e88a5f39bb3771159c4b2";
+const GOLDEN = "d68c5ad7135a41f670b107270bd277f5783c7f0070390ba1c02041e85dac3e0e";
 
 /** Records, results, proposals, lattices, nonces, cells, blocks: all that goes to a log, a snapshot or an answer. */
 function everything(module: EngineModule): Uint8Array[] {
@@ -77,6 +78,27 @@ test(`${BLOCKS * BATCHES * BATCH} seeded transactions: ${what}`, () => {
   const hash = createHash("sha256");
   for (const part of all[0]!) hash.update(part);
   expect(hash.digest("hex")).toBe(GOLDEN);
+});
+
+test.each(node.BUILDS)("after a bug an engine of the %s build refuses further work, others go on", async (_build, module) => {
+  const { engine } = node.open(module, workload.genesis());
+  const other = node.open(module, workload.genesis());
+  expect(() => {
+    engine.openBlock(chain.context(2));
+  }).toThrow(/^bug: engine: .*a block is already open/s);
+  expect(() => engine.closeBlock()).toThrow(BugError);
+  expect(() => engine.memory()).toThrow(BugError);
+  await engine.close();
+  expect(other.engine.memory().accounts).toBeGreaterThan(0);
+  expect(module.keccak256(new Uint8Array(0)).length).toBe(32);
+  await other.engine.close();
+  expect(() => other.engine.memory()).toThrow("the engine is closed");
+});
+
+test("a choice is kept, and auto takes the best that is there", () => {
+  expect(loadEngine("wasm").build).toBe("wasm");
+  expect(loadEngine().build).toBe(names[0]);
+  expect(loadEngine("auto").build).toBe(names[0]);
 });
 
 test("the committed wasm belongs to the sources", () => {

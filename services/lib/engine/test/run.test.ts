@@ -160,7 +160,7 @@ function checkCreation(module: EngineModule): void {
   const results = node.run(opened, [{ from: alice, tx: { data: initCode(CONTRACTS.counter), value: 3n, nonce: 0 } }]);
   const created = results.slice(RESULT.address, RESULT.address + 20);
   expect(results[RESULT.created]).toBe(1);
-  expect(node.balance(engine, created)).toBe(3n);
+  expect([node.balance(engine, created), node.balance(engine, alice.address)]).toEqual([3n, 997n]);
   expect(node.nonce(engine, created)).toBe(1);
   expect(node.nonce(engine, alice.address)).toBe(1);
   node.run(opened, [

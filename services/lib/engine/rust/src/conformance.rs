@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::view::View;
 use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844};
 use alloy_eips::{Decodable2718, eip7702::SignedAuthorization};
-use alloy_primitives::{Address, B256, Log, Signature, U256, keccak256};
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use revm::{
     Context, MainBuilder,
     context::{
@@ -38,9 +38,12 @@ struct Case {
     block: BlockEnv,
     blobs_max: Option<u64>,
     update_fraction: u64,
+    /// Execute as if nothing was offered for gas: what this chain's own handler must come to by another way.
+    is_free: bool,
 }
 
-/// Answer: u8 executed; b32 hash of the logs; u32 length, why it was refused; cells of all accounts.
+/// Answer: u8 executed; b32 hash of the logs; u8 success; u64 gasUsed; u32 number of logs; u32 length, why it was refused;
+/// cells of all accounts.
 pub fn run(packed: &[u8]) -> Vec<u8> {
     let mut reader = Reader::new(packed);
     let case = Case::unpack(&mut reader);
@@ -55,13 +58,17 @@ pub fn run(packed: &[u8]) -> Vec<u8> {
     for earlier in number.saturating_sub(HASHES)..number {
         engine.seal(earlier, keccak256(earlier.to_string())); // The convention of the tests.
     }
-    let (status, logs, why) = match execute(&engine, &case, raw) {
-        Ok(logs) => (EXECUTED, logs, String::new()),
-        Err(why) => (REFUSED, Vec::new(), why),
+    let (status, facts, why) = match execute(&engine, &case, raw) {
+        Ok(result) => (EXECUTED, (result.is_success(), result.tx_gas_used(), result.into_logs()), String::new()),
+        Err(why) => (REFUSED, (false, 0, Vec::new()), why),
     };
+    let (is_success, gas_used, logs) = facts;
     let mut out = Vec::new();
     out.put_u8(status);
-    out.put(keccak256(alloy_rlp::encode(logs)).as_slice());
+    out.put(keccak256(alloy_rlp::encode(&logs)).as_slice());
+    out.put_u8(is_success as u8);
+    out.put_u64(gas_used);
+    out.put_u32(logs.len() as u32);
     out.put_u32(why.len() as u32);
     out.put(why.as_bytes());
     dump(&engine.shared.state.read().expect("no writer panicked"), &mut out);
@@ -70,7 +77,7 @@ pub fn run(packed: &[u8]) -> Vec<u8> {
 
 impl Case {
     /// Layout: u8 length, fork; u64 chainId; u64 number, timestamp, gasLimit, baseFee; b20 beneficiary; b32 difficulty;
-    /// u8 hasRandom, b32 random; u8 hasBlobs, u64 excessBlobGas, u64 updateFraction, u64 blobsMax.
+    /// u8 hasRandom, b32 random; u8 hasBlobs, u64 excessBlobGas, u64 updateFraction, u64 blobsMax; u8 isFree.
     fn unpack(reader: &mut Reader<'_>) -> Self {
         let length = usize::from(reader.u8());
         let fork = std::str::from_utf8(reader.take(length)).expect("fork names are text");
@@ -92,7 +99,8 @@ impl Case {
             blob_excess_gas_and_price: has_blobs.then(|| BlobExcessGasAndPrice::new(excess, update_fraction)),
             slot_num: 0,
         };
-        Self { spec, chain_id, block, blobs_max: has_blobs.then_some(blobs_max), update_fraction }
+        let is_free = reader.u8() == 1;
+        Self { spec, chain_id, block, blobs_max: has_blobs.then_some(blobs_max), update_fraction, is_free }
     }
 }
 
@@ -104,9 +112,13 @@ fn spec_of(fork: &str) -> SpecId {
     }
 }
 
-/// Executes and commits; gives the logs, or why the transaction is not valid.
-fn execute(engine: &Engine, case: &Case, raw: &[u8]) -> Result<Vec<Log>, String> {
-    let tx = transaction(raw)?;
+/// Executes and commits; gives the result, or why the transaction is not valid.
+fn execute(engine: &Engine, case: &Case, raw: &[u8]) -> Result<ExecutionResult, String> {
+    let mut tx = transaction(raw)?;
+    if case.is_free {
+        tx.gas_price = 0;
+        tx.gas_priority_fee = tx.gas_priority_fee.map(|_| 0);
+    }
     let mut ctx: Ctx = Context::new(View::new(&engine.shared, None), case.spec);
     ctx.cfg.chain_id = case.chain_id;
     ctx.cfg.blob_base_fee_update_fraction = Some(case.update_fraction);
@@ -124,7 +136,7 @@ fn execute(engine: &Engine, case: &Case, raw: &[u8]) -> Result<Vec<Log>, String>
     for (address, account) in state.iter().filter(|(_, account)| account.is_touched() && !account.is_selfdestructed()) {
         after.import(address).exists = !(clears_empty && account.is_empty());
     }
-    Ok(result.into_logs())
+    Ok(result)
 }
 
 fn transaction(raw: &[u8]) -> Result<TxEnv, String> {

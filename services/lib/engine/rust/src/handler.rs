@@ -178,6 +178,10 @@ fn begin_creation(
     let ctx = &mut evm.ctx;
     let created = inputs.created_address(ctx.tx.nonce);
     ctx.journaled_state.load_account(created)?;
+    if !inputs.value().is_zero() {
+        // The checkpoint below takes the value from the sender without saying so: revm's own validation has touched it already.
+        ctx.journaled_state.touch_account(inputs.caller());
+    }
     let started = ctx.journaled_state.create_account_checkpoint(inputs.caller(), created, inputs.value(), SPEC);
     let gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit(), inputs.reservoir());
     let checkpoint = match started {

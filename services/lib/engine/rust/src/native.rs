@@ -4,15 +4,20 @@ use crate::api;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::Once;
+
+thread_local! {
+    /// Text and place of this thread's last panic: what `catch_unwind` gives has no place.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+static HOOK: Once = Once::new();
 
 /// A panic must not unwind into Node: it becomes an error whose text the wrapper turns into a BugError.
 fn guarded(work: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()));
-        Error::from_reason(text.unwrap_or_else(|| "panic without a message".into()))
-    })
+    HOOK.call_once(|| set_hook(Box::new(|panic| PANIC.set(panic.to_string()))));
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Error::from_reason(PANIC.take()))
 }
 
 #[napi]

@@ -13,8 +13,6 @@ export const BATCH_MESSAGES_MAX = 1_000;
 
 /** OUT records are gathered into messages of about this size... */
 export const OUT_MESSAGE_BYTES = MIB;
-/** ...sent in atomic batches of at most about this size... */
-export const OUT_BATCH_BYTES = 16 * MIB;
 /** ...while this much may wait for one partition. */
 export const OUT_WAITING_BYTES_MAX = 256 * MIB;
 /** A record larger than one message is cut into parts of this size. */

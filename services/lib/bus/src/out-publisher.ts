@@ -1,9 +1,9 @@
 /**
  * Publishes one partition's records to OUT.
  *
- * P1. One batch is outstanding; what comes meanwhile is gathered into the next. Its expectation is the subject's last sequence,
+ * P1. One message is outstanding; what comes meanwhile is gathered into the next. Its expectation is the subject's last sequence,
  *     so two owners of a partition publishing at once cannot make a gap, a doubled record or another order.
- * P2. A batch of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
+ * P2. A message of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
  * P3. A state is a function of its log, so what another owner (or this one before a restart) published must be equal to what we
  *     would have. Where we meet the last such message we compare, and stop if it differs.
  * P4. A record too large for one message stands in parts in one atomic batch: behind each other, all or none.
@@ -13,14 +13,7 @@ import type { Headers, OutRecord, PartitionId } from "@meridian/core";
 import type { Clock } from "./clock.ts";
 import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, joinRecords } from "./codec/out-message.ts";
 import type { OutMessage } from "./codec/out-message.ts";
-import {
-  BATCH_MESSAGES_MAX,
-  OUT_BATCH_BYTES,
-  OUT_MESSAGE_BYTES,
-  OUT_PART_BYTES,
-  OUT_RECORD_BYTES_MAX,
-  OUT_WAITING_BYTES_MAX,
-} from "./limits.ts";
+import { OUT_MESSAGE_BYTES, OUT_PART_BYTES, OUT_RECORD_BYTES_MAX, OUT_WAITING_BYTES_MAX } from "./limits.ts";
 import { SUBJECT } from "./names.ts";
 import { settle } from "./settle.ts";
 import type { Found } from "./settle.ts";
@@ -43,11 +36,10 @@ interface Waiter {
   resolve: () => void;
   reject: (error: unknown) => void;
 }
-/** One message and the records in it. */
+/** What is stored at once. */
 interface Batch {
   messages: StreamMessage[];
   lastN: number;
-  count: number;
 }
 
 /** Bytes of a message around its body. */
@@ -119,7 +111,7 @@ export class OutPublisher {
     if (next.n !== this.#tail.n + 1) {
       throw new IoError({ code: "OUT_GAP", partition: this.partition, expected: this.#tail.n + 1, got: next.n }, "never");
     }
-    const batch = this.#gather(next.n);
+    const batch = this.#gather(next);
     const tail = this.#tail;
     const settled = await settle(
       this.#clock,
@@ -129,12 +121,12 @@ export class OutPublisher {
     );
     if (settled.outcome === "full") throw new IoError({ code: "FULL", text: settled.text }, "later");
     // `other`: another owner of this partition was faster.
-    this.#tail = settled.outcome === "stored" ? { n: batch.lastN, sequence: settled.sequence } : this.#compared(settled.other);
+    this.#tail = settled.outcome === "stored" ? { n: batch.lastN, sequence: settled.sequence } : settled.other;
     this.#passOver(this.#tail.n);
   }
 
   async #find(before: OutTail, batch: Batch): Promise<Found<OutTail>> {
-    const now = await this.#readTail();
+    const now = this.#compared(await this.#readTail());
     if (now.sequence <= before.sequence) return { found: "open" };
     return now.n === batch.lastN ? { found: "stored", sequence: now.sequence } : { found: "other", other: now };
   }
@@ -176,34 +168,23 @@ export class OutPublisher {
     for (const { resolve } of done) resolve();
   }
 
-  /** The next batch: messages of about 1 MiB, or one large record in parts. */
-  #gather(firstN: number): Batch {
-    const first = this.#waiting[0];
-    if (first !== undefined && first.packed.length > OUT_PART_BYTES) return { ...this.#parts(first), count: 1 };
-    const batch: Batch = { messages: [], lastN: firstN - 1, count: 0 };
-    let bytes = 0;
-    while (bytes < OUT_BATCH_BYTES && batch.messages.length < BATCH_MESSAGES_MAX) {
-      const records = this.#records(batch.count, batch.lastN + 1);
-      const [start] = records;
-      if (start === undefined) break;
-      const body = joinRecords(records.map(({ packed }) => packed));
-      batch.lastN = start.n + records.length - 1;
-      batch.count += records.length;
-      batch.messages.push(this.#message({ firstN: start.n, lastN: batch.lastN, part: 0, parts: 1, body }, start.headers));
-      bytes += body.length;
-    }
-    return batch;
+  /** The next batch: one message of about 1 MiB, or one large record in parts. */
+  #gather(first: Waiting): Batch {
+    if (first.packed.length > OUT_PART_BYTES) return this.#parts(first);
+    const records = this.#records();
+    const lastN = first.n + records.length - 1;
+    const body = joinRecords(records.map(({ packed }) => packed));
+    return { messages: [this.#message({ firstN: first.n, lastN, part: 0, parts: 1, body }, first.headers)], lastN };
   }
 
-  /** Records for one message, from place `index` of the queue on; none if the next one needs parts. */
-  #records(index: number, n: number): Waiting[] {
+  /** The records of the next message, at least one. */
+  #records(): Waiting[] {
     const records: Waiting[] = [];
     let bytes = 0;
-    for (let next = index; next < this.#waiting.length; next++) {
-      const record = this.#waiting[next];
-      if (record === undefined || record.packed.length > OUT_PART_BYTES) break;
-      if (record.n !== n + records.length) {
-        throw new IoError({ code: "OUT_GAP", partition: this.partition, expected: n + records.length, got: record.n }, "never");
+    for (const record of this.#waiting) {
+      const expected = (records.at(-1)?.n ?? record.n - 1) + 1;
+      if (record.n !== expected) {
+        throw new IoError({ code: "OUT_GAP", partition: this.partition, expected, got: record.n }, "never");
       }
       if (records.length > 0 && bytes + record.packed.length > OUT_MESSAGE_BYTES) break;
       records.push(record);
@@ -212,7 +193,7 @@ export class OutPublisher {
     return records;
   }
 
-  #parts({ n, packed, headers }: Waiting): { messages: StreamMessage[]; lastN: number } {
+  #parts({ n, packed, headers }: Waiting): Batch {
     const body = joinRecords([packed]);
     const parts = Math.ceil(body.length / OUT_PART_BYTES);
     const messages = Array.from({ length: parts }, (_, part) => {

@@ -57,7 +57,8 @@ const BANNED_SYNTAX = [
 /** What indexing or `at` gives has been checked by whoever knows the length; anything else that may be absent is looked at. */
 const BANNED_BANG = {
   selector:
-    "TSNonNullExpression:not([expression.type='MemberExpression'][expression.computed=true], [expression.callee.property.name='at'])",
+    "TSNonNullExpression" +
+    ":not([expression.type='MemberExpression'][expression.computed=true], [expression.callee.property.name='at'])",
   message: "`!` only on an indexed element of a packed buffer or checked list.",
 };
 

@@ -24,11 +24,17 @@ export async function testNatsServer(options: TestServerOptions = {}): Promise<R
   const { path } = await findNatsServer({ cacheFolder: TEST_CACHE_FOLDER });
   const { durability = "process", storeFolder, ...limits } = options;
   const folder = storeFolder ?? (await mkdtemp(join(tmpdir(), "meridian-nats-")));
-  const server = await startNatsServer({ path, storeFolder: folder, durability, ...limits });
+  const clean = async () => {
+    if (storeFolder === undefined) await rm(folder, { recursive: true, force: true });
+  };
+  const server = await startNatsServer({ path, storeFolder: folder, durability, ...limits }).catch(async (error: unknown) => {
+    await clean();
+    throw error;
+  });
   const stop = server.stop.bind(server);
   const stopAndRemove = async () => {
     await stop();
-    if (storeFolder === undefined) await rm(folder, { recursive: true, force: true });
+    await clean();
   };
   return Object.assign(server, { stop: stopAndRemove });
 }

@@ -20,7 +20,8 @@ function textOf(report: BenchReport): string {
     `${((cpuSeconds / total) * 100).toFixed(0)} %`,
     memoryMib,
   ]);
-  const sum = ["all", total.toFixed(2), ((total / transfers) * 1e6).toFixed(1), "100 %", 0];
+  const memory = processes.reduce((sum, { memoryMib }) => sum + memoryMib, 0);
+  const sum = ["all", total.toFixed(2), ((total / transfers) * 1e6).toFixed(1), "100 %", memory];
   return [
     `${engine}: ${Math.round(transactionsPerSecond).toLocaleString("en-US")} transactions a second confirmed`,
     `  ${transfers} transfers in ${seconds.toFixed(2)} s and ${blocks} blocks; ${receipts} receipts checked`,

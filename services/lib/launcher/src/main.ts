@@ -1,7 +1,7 @@
 /** `npm start`: starts a local cluster, shows it working, stays up until Ctrl-C. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { IoError } from "@meridian/core";
+import { type IoError, isIoError } from "@meridian/core";
 import { watchAncestors } from "./ancestors.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { runDemo } from "./demo/demo.ts";
@@ -148,7 +148,7 @@ async function main(): Promise<number> {
 main().then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {
-    console.error(error instanceof IoError ? textOf(error) : error);
+    console.error(isIoError(error) ? textOf(error) : error);
     process.exit(1);
   },
 );

@@ -56,6 +56,7 @@ const FINAL_CODES = new Set([
   "GENESIS_DAMAGED",
   "SNAPSHOT_DAMAGED",
   "OUT_GAP",
+  "OUT_UNEQUAL",
 ]);
 /** Pause between two looks for the settings of a chain that is not begun yet. */
 const SETTINGS_MS = 200;

@@ -21,10 +21,10 @@ describe("Host", () => {
 
 describe("CORS", () => {
   test.each<[origin: string | undefined, origins: string[], headers: Record<string, string>]>([
-    ["http://a", [], {}],
-    ["http://a", ["*"], { "access-control-allow-origin": "*" }],
-    ["http://a", ["http://a"], { "access-control-allow-origin": "http://a", vary: "Origin" }],
-    ["http://b", ["http://a"], { vary: "Origin" }],
-    [undefined, ["http://a"], { vary: "Origin" }],
+    ["http://example.org", [], {}],
+    ["http://example.org", ["*"], { "access-control-allow-origin": "*" }],
+    ["http://example.org", ["http://example.org"], { "access-control-allow-origin": "http://example.org", vary: "Origin" }],
+    ["http://example.com", ["http://example.org"], { vary: "Origin" }],
+    [undefined, ["http://example.org"], { vary: "Origin" }],
   ])("%s with %j", (origin, origins, headers) => expect(corsHeaders(origin, origins)).toEqual(headers));
 });

@@ -1,4 +1,4 @@
-import type { Clock } from "@meridian/bus";
+import type { Clock } from "@meridian/core";
 
 /** Resolves after `delayMs`, or at once when `signal` aborts. */
 export function wait(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {

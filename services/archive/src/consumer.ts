@@ -1,7 +1,7 @@
 /**
  * The loop of the archive: OUT in, blocks out.
  *
- * C1. One block is built while the one before it is being committed; a block is said and kept only once it is committed.
+ * C1. One commit is outstanding; the blocks that are built meanwhile are the next one. A block is said only once it is committed.
  * C2. A start goes on from the newest stored block: its progress says from where OUT is read again.
  * C3. After an alarm nothing more is taken in. A gap that comes from OUT having been cut is no alarm: a snapshot fills it.
  * C4. A disk that is full stops intake, not the process: the same block is put again until there is room.
@@ -31,8 +31,13 @@ export class Consumer {
   readonly #ports: ArchivePorts;
   readonly #parts: ConsumerParts;
   readonly #signal: AbortSignal;
-  /** The commit that is outstanding, with all that follows it. */
-  #pending: Promise<void> = Promise.resolve();
+  /** Blocks for the next commit. */
+  #waiting: AssembledBlock[] = [];
+  #waitingBytes = 0;
+  /** Ends when nothing waits any more. */
+  #keeping: Promise<void> | null = null;
+  /** The commit that is outstanding, with what follows it. */
+  #commit: Promise<void> = Promise.resolve();
   /** Trace context of OUT messages whose records are in no block yet, by first sequence. */
   #causes = new Map<number, Headers>();
 
@@ -52,7 +57,7 @@ export class Consumer {
       const alarm = await this.#follow();
       isGoing = alarm !== null && (await this.#isCutOff(alarm));
     }
-    await this.#pending;
+    await this.#keeping;
   }
 
   /** Waits for the chain's settings and makes sure that the database is this chain's. */
@@ -101,7 +106,7 @@ export class Consumer {
   async #follow(): Promise<Alarm | { code: string } | null> {
     const { bus, store } = this.#ports;
     const { limits, state } = this.#parts;
-    await this.#pending;
+    await this.#keeping;
     const assembly = openAssembly(store.start(), { sha256, tailBytesMax: limits.tailBytesMax, marksMax: limits.marksMax });
     state.assembly = assembly;
     this.#causes.clear();
@@ -131,34 +136,47 @@ export class Consumer {
       if (block === null) return;
       metrics.buildMs(this.#ports.clock.now() - startedAt);
       metrics.blockTransactions(block.count);
-      await this.#pending;
-      if (this.#signal.aborted) return;
-      this.#pending = this.#keep(block);
+      this.#waiting.push(block);
+      this.#waitingBytes += block.transactions.length + block.results.length;
+      this.#keeping ??= this.#keep();
+      const { commitBlocksMax, commitBytesMax } = this.#parts.limits;
+      if (this.#waiting.length >= commitBlocksMax || this.#waitingBytes >= commitBytesMax) await this.#commit;
     }
   }
 
-  /** Stores a block, says it, tidies up after it. */
-  async #keep(block: AssembledBlock): Promise<void> {
+  async #keep(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const blocks = this.#waiting;
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+      this.#commit = this.#put(blocks);
+      await this.#commit;
+    }
+    this.#keeping = null;
+  }
+
+  /** Stores blocks, says them, tidies up after them. */
+  async #put(blocks: readonly AssembledBlock[]): Promise<void> {
     const { store, clock } = this.#ports;
     const { metrics, state, announcer, keeper } = this.#parts;
-    const span = this.#spanOf(block);
+    const spans = blocks.map((block) => this.#spanOf(block));
     const startedAt = clock.now();
     await this.#trying("put", async () => {
       try {
-        await store.put(block);
+        await store.put(blocks);
         return true;
       } catch (error) {
         if (isIoError(error, "STORE_WRITE")) state.enter("full", error.message);
         throw error;
       }
     });
-    if (store.head()?.number !== block.number) return span.end(); // Stopped while the disk was full.
+    for (const span of spans) span.end();
+    if (store.head()?.number !== blocks.at(-1)?.number) return; // Stopped while the disk was full.
     metrics.putMs(clock.now() - startedAt);
     if (state.phase === "full") state.enter("running");
-    announcer.say(block);
-    span.end();
+    for (const block of blocks) announcer.say(block);
     state.wake();
-    await this.#tidy(() => keeper.afterBlock(block));
+    for (const block of blocks) await this.#tidy(() => keeper.afterBlock(block));
   }
 
   async #tidy(work: () => Promise<void>): Promise<void> {
@@ -185,7 +203,7 @@ export class Consumer {
   /** True if OUT simply does not have what is missing any more, and a snapshot has filled the gap; else stops. */
   async #isCutOff(alarm: { code: string }): Promise<boolean> {
     const { bus, store } = this.#ports;
-    await this.#pending;
+    await this.#keeping;
     const headBefore = this.#parts.state.head;
     if (alarm.code === "GAP") {
       await this.#trying("snapshot", async () => {

@@ -1,7 +1,7 @@
 /** An archive process: environment -> ports -> run. */
 import { hostname } from "node:os";
 import { setImmediate } from "node:timers/promises";
-import { connectBus, systemClock } from "@meridian/bus";
+import { connectBus } from "@meridian/bus";
 import { IoError, isIoError, readSettings, settingsHelp } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import { openArchive } from "@meridian/store";

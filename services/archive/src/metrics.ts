@@ -29,7 +29,7 @@ export function archiveMetrics(telemetry: Telemetry): ArchiveMetrics {
   return {
     buildMs: histogram("block.build", "ms", "Assembling a block: order, roots, bloom, hash"),
     blockTransactions: histogram("block.transactions", "{transaction}", "Transactions of a block"),
-    putMs: histogram("store.put", "ms", "Storing a block until it is committed"),
+    putMs: histogram("store.put", "ms", "Storing what was built meanwhile until it is committed"),
     queryMs: histogram("query", "ms", "Queries by `op` and `outcome`, with waiting"),
     snapshotMs: histogram("snapshot", "ms", "Taking a snapshot beside everything else"),
     duplicates: counter("duplicates", "{record}", "Records that came again, by whether they could still be compared"),

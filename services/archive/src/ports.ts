@@ -1,5 +1,5 @@
 /** What an archive needs from outside. Tests and the simulator pass fakes. */
-import type { Clock } from "@meridian/bus";
+import type { Clock } from "@meridian/core";
 import type { Bus, EngineModule, Telemetry } from "@meridian/core";
 import type { ArchiveStore } from "@meridian/store";
 
@@ -33,6 +33,9 @@ export interface ArchiveLimits {
   outBytesMax: number;
   /** Records in no block yet: more than 9 open blocks of 50,000 transactions, so reaching it means that a partition is lost. */
   tailBytesMax: number;
+  /** Blocks of one commit, and about their bytes. */
+  commitBlocksMax: number;
+  commitBytesMax: number;
   /** Records of each partition whose marks are kept, to compare duplicates with. */
   marksMax: number;
   /** An archive answers once it has caught up with the last seal, or this long after its start. */
@@ -78,6 +81,8 @@ const MIB = 1_024 * 1_024;
 export const ARCHIVE_LIMITS: Readonly<ArchiveLimits> = {
   outBytesMax: 16 * MIB,
   tailBytesMax: 1_024 * MIB,
+  commitBlocksMax: 64,
+  commitBytesMax: 32 * MIB,
   marksMax: 8_192,
   joinMs: 5_000,
   waitMs: 2_000,

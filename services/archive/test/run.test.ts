@@ -261,8 +261,8 @@ test("a full disk: it says so, answers what it has, and goes on once there is ro
   const archive = rig.start("a", {
     wrapStore: (store) => ({
       ...store,
-      put(block) {
-        if (block.number !== 5 || failures >= 5) return store.put(block);
+      put(blocks) {
+        if (!blocks.some(({ number }) => number === 5) || failures >= 5) return store.put(blocks);
         failures++;
         return Promise.reject(
           new IoError({ code: "STORE_WRITE", text: "disk full or failing: ENOSPC", freeBytes: 0, path: "x" }, "later"),
@@ -272,7 +272,8 @@ test("a full disk: it says so, answers what it has, and goes on once there is ro
   });
   await rig.publish(10);
   await until(() => archive.running.status().phase === "full");
-  expect(archive.running.status()).toMatchObject({ head: 4, text: expect.stringContaining("disk full") as string });
+  expect(archive.running.status().head).toBeLessThan(5);
+  expect(archive.running.status()).toMatchObject({ text: expect.stringContaining("disk full") as string });
   expect(await rig.ask({ op: "head" })).toMatchObject({ op: "head", number: expect.any(Number) as number });
   await until(() => headOf(archive) === 10);
   expect(archive.running.status()).toMatchObject({ phase: "running", text: null });

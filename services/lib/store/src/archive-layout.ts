@@ -36,8 +36,9 @@ export interface StoredBlock {
   progress: AssemblyProgress;
   /** Packed transactions and results together. */
   bodyBytes: number;
-  /** Index of each chunk's first transaction. */
+  /** Index of each chunk's first transaction, and number of its first log. */
   chunks: Uint32Array;
+  chunkLogs: Uint32Array;
 }
 
 const ROW = { hash: 1, parentHash: 33, digest: 65, timestamp: 97, gasUsed: 105, sizeBytes: 113, bodyBytes: 121 } as const;
@@ -55,7 +56,7 @@ const POSITION_BYTES = 12;
 
 export function packRow(block: StoredBlock): Uint8Array {
   const { positions } = block.progress;
-  const row = new Uint8Array(ROW_BYTES + positions.length * POSITION_BYTES + block.chunks.length * 4 + block.header.length);
+  const row = new Uint8Array(ROW_BYTES + positions.length * POSITION_BYTES + block.chunks.length * 8 + block.header.length);
   row[0] = ARCHIVE_FORMAT;
   row.set(block.hash, ROW.hash);
   row.set(block.parentHash, ROW.parentHash);
@@ -77,7 +78,7 @@ export function packRow(block: StoredBlock): Uint8Array {
     writeU64(row, at + 4, n);
     at += POSITION_BYTES;
   }
-  for (const first of block.chunks) {
+  for (const first of [...block.chunks, ...block.chunkLogs]) {
     writeU32(row, at, first);
     at += 4;
   }
@@ -93,8 +94,9 @@ export function unpackRow(number: number, row: Uint8Array): StoredBlock {
   for (let count = readU16(row, ROW_COUNTS.positions); count > 0; count--, at += POSITION_BYTES) {
     positions.push([readU32(row, at), readU64(row, at + 4)]);
   }
-  const chunks = new Uint32Array(readU32(row, ROW_COUNTS.chunks));
-  for (let chunk = 0; chunk < chunks.length; chunk++, at += 4) chunks[chunk] = readU32(row, at);
+  const chunkCount = readU32(row, ROW_COUNTS.chunks);
+  const firsts = Uint32Array.from({ length: chunkCount * 2 }, (_, chunk) => readU32(row, at + chunk * 4));
+  at += firsts.length * 4;
   return {
     number,
     hash: row.slice(ROW.hash, ROW.hash + 32),
@@ -109,7 +111,8 @@ export function unpackRow(number: number, row: Uint8Array): StoredBlock {
     logCount: readU32(row, ROW_COUNTS.logs),
     snapshot: row[ROW_COUNTS.snapshot] === 1,
     progress: { sequence: readU64(row, ROW_COUNTS.sequence), positions },
-    chunks,
+    chunks: firsts.subarray(0, chunkCount),
+    chunkLogs: firsts.subarray(chunkCount),
   };
 }
 
@@ -211,9 +214,10 @@ export function unpackMarks(packed: Uint8Array): RecordMarks[] {
 }
 
 /** What `packRow` needs of an assembled block. */
-export function storedBlock(block: AssembledBlock, logCount: number, chunks: Uint32Array): StoredBlock {
+export function storedBlock(block: AssembledBlock, firstLogs: Uint32Array, chunks: Uint32Array): StoredBlock {
   const { number, hash, parentHash, digest, header, timestamp, gasUsed, sizeBytes, snapshot, progress } = block;
   const bodyBytes = block.transactions.length + block.results.length;
-  const counts = { bodyBytes, transactionCount: block.count, logCount, chunks };
+  const chunkLogs = chunks.map((first) => firstLogs[first]!);
+  const counts = { bodyBytes, transactionCount: block.count, logCount: firstLogs[block.count]!, chunks, chunkLogs };
   return { number, hash, parentHash, digest, header, timestamp, gasUsed, sizeBytes, snapshot, progress, ...counts };
 }

@@ -1,10 +1,10 @@
 /** Finding logs in stored blocks: bloom of the block, then the columns that the filter constrains, then the log itself. */
-import { bloomMayMatch, LOG_COLUMNS, logCandidates, logMatches, logOffset, readU32, TX } from "@meridian/core";
+import { bloomMayMatch, logCandidates, logMatches, logOffset, readU32, TX } from "@meridian/core";
 import type { ArchiveLog, PreparedFilter } from "@meridian/core";
-import { chunkCount, chunkFirstLog, chunkResultAt, chunkTransactionAt } from "./archive-layout.ts";
+import { chunkCount, chunkFirstLog, chunkResultAt, chunkTransactionAt, lastAtOrBelow } from "./archive-layout.ts";
 import type { StoredBlock } from "./archive-layout.ts";
 import { readBlock } from "./archive-read.ts";
-import { BLOOM_BYTES, BLOOM_GROUP, bodyKey, columnKey, readValue } from "./archive-tables.ts";
+import { BLOOM_BYTES, BLOOM_GROUP, bodyKey, columnKey, peekValue, readValue } from "./archive-tables.ts";
 import type { ArchiveTables } from "./archive-tables.ts";
 
 /** How much a search may still return; both count down. */
@@ -41,20 +41,11 @@ export function findLogs(
   }
 }
 
-/** Reads only the columns that the filter needs; the address column is there whenever a block has logs. */
 function candidatesOf(tables: ArchiveTables, filter: PreparedFilter, number: number): Uint32Array {
-  const needed = new Set([...filter.places.map(({ column }) => column), filter.topicsMin]);
-  const addresses = readValue(tables.columns, columnKey(number, 0));
-  if (addresses === undefined) return new Uint32Array(0);
-  const logCount = addresses.length / 4;
-  const keys = new Uint32Array(LOG_COLUMNS * logCount);
-  for (const column of needed) {
-    if (column >= LOG_COLUMNS) return new Uint32Array(0);
-    const part = column === 0 ? addresses : readValue(tables.columns, columnKey(number, column));
-    if (part === undefined) return new Uint32Array(0); // no log of this block has a topic at this place
-    new Uint8Array(keys.buffer, column * logCount * 4, part.length).set(part);
-  }
-  return logCandidates(filter, keys);
+  return logCandidates(filter, (column) => {
+    const keys = readValue(tables.columns, columnKey(number, column));
+    return keys === undefined ? null : new Uint32Array(keys.buffer);
+  });
 }
 
 function collect(
@@ -67,14 +58,15 @@ function collect(
 ): void {
   const block = readBlock(tables, number);
   if (block === null) return;
+  // Nothing else is read in this loop, so that a chunk may be looked at where lmdb put it.
   let chunk: Uint8Array | undefined;
   let chunkAt = -1; // place in block.chunks
   let transaction = 0; // in the chunk
   for (const log of candidates) {
-    while (chunk === undefined || log >= chunkFirstLog(chunk, chunkCount(chunk))) {
-      chunkAt++;
+    if (chunk === undefined || log >= chunkFirstLog(chunk, chunkCount(chunk))) {
+      chunkAt = lastAtOrBelow(block.chunkLogs, log);
       transaction = 0;
-      chunk = readValue(tables.bodies, bodyKey(number, block.chunks[chunkAt]!));
+      chunk = peekValue(tables.bodies, bodyKey(number, block.chunks[chunkAt]!));
       if (chunk === undefined) return;
     }
     while (log >= chunkFirstLog(chunk, transaction + 1)) transaction++;

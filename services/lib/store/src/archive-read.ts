@@ -1,5 +1,5 @@
 /** Reads of the archive's store: copies, safe to keep. Each function sees one state of the database. */
-import { assert, sameBytes, TX } from "@meridian/core";
+import { assert, concatBytes, sameBytes, TX } from "@meridian/core";
 import {
   chunkCount,
   chunkFirstLog,
@@ -11,7 +11,7 @@ import {
   unpackRow,
 } from "./archive-layout.ts";
 import type { StoredBlock } from "./archive-layout.ts";
-import { bodyKey, PREFIX_BYTES, readValue } from "./archive-tables.ts";
+import { bodyKey, peekValue, PREFIX_BYTES, readValue } from "./archive-tables.ts";
 import type { ArchiveTables } from "./archive-tables.ts";
 import { numberOf } from "./archive-write.ts";
 
@@ -34,12 +34,12 @@ export interface StoredBody {
 }
 
 export function readBlock(tables: ArchiveTables, number: number): StoredBlock | null {
-  const row = readValue(tables.blocks, number);
+  const row = peekValue(tables.blocks, number);
   return row === undefined ? null : unpackRow(number, row);
 }
 
 export function readNumber(tables: ArchiveTables, hash: Uint8Array): number | null {
-  const value = readValue(tables.numbers, hash);
+  const value = peekValue(tables.numbers, hash);
   return value === undefined ? null : numberOf(value);
 }
 
@@ -54,10 +54,11 @@ export function edgeNumber(tables: ArchiveTables, edge: "oldest" | "newest"): nu
 export const readHashes = (tables: ArchiveTables, number: number): Uint8Array =>
   readValue(tables.hashes, number) ?? new Uint8Array(0);
 
-function readChunk(tables: ArchiveTables, block: StoredBlock, index: number): { chunk: Uint8Array; first: number } {
+/** The chunk with transaction `index`, only until the next read (see `peekValue`). */
+function peekChunk(tables: ArchiveTables, block: StoredBlock, index: number): { chunk: Uint8Array; first: number } {
   const first = block.chunks[lastAtOrBelow(block.chunks, index)];
   assert(first !== undefined, `block ${block.number} has no chunk for transaction ${index}`);
-  const chunk = readValue(tables.bodies, bodyKey(block.number, first));
+  const chunk = peekValue(tables.bodies, bodyKey(block.number, first));
   assert(chunk !== undefined, `chunk ${first} of block ${block.number} is not there`);
   return { chunk, first };
 }
@@ -65,7 +66,7 @@ function readChunk(tables: ArchiveTables, block: StoredBlock, index: number): { 
 /** Transaction `index` of a block, null if the block has fewer. */
 export function readTransaction(tables: ArchiveTables, block: StoredBlock, index: number): StoredTransaction | null {
   if (index >= block.transactionCount) return null;
-  const { chunk, first } = readChunk(tables, block, index);
+  const { chunk, first } = peekChunk(tables, block, index);
   const at = index - first;
   const transaction = chunk.slice(chunkTransactionAt(chunk, at), chunkTransactionAt(chunk, at + 1));
   return {
@@ -97,7 +98,7 @@ export function readBody(tables: ArchiveTables, block: StoredBlock, from: number
   const results: Uint8Array[] = [];
   let next = from;
   for (let bytes = 0, isFull = false; next < end && !isFull;) {
-    const { chunk, first } = readChunk(tables, block, next);
+    const { chunk, first } = peekChunk(tables, block, next);
     const start = next - first;
     const [txFrom, resultFrom] = [chunkTransactionAt(chunk, start), chunkResultAt(chunk, start)];
     let to = start;
@@ -106,12 +107,12 @@ export function readBody(tables: ArchiveTables, block: StoredBlock, from: number
       isFull = bytes + size > bytesMax && first + to > from;
       if (!isFull) to++;
     }
-    transactions.push(chunk.subarray(txFrom, chunkTransactionAt(chunk, to)));
-    results.push(chunk.subarray(resultFrom, chunkResultAt(chunk, to)));
+    transactions.push(chunk.slice(txFrom, chunkTransactionAt(chunk, to)));
+    results.push(chunk.slice(resultFrom, chunkResultAt(chunk, to)));
     bytes += chunkTransactionAt(chunk, to) - txFrom + chunkResultAt(chunk, to) - resultFrom;
     next = first + to;
   }
-  return { count: next - from, transactions: Buffer.concat(transactions), results: Buffer.concat(results) };
+  return { count: next - from, transactions: concatBytes(transactions), results: concatBytes(results) };
 }
 
 /** Marks of the newest blocks' records, oldest first. */

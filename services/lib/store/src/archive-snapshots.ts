@@ -197,20 +197,20 @@ export function needsRestore(store: ArchiveStore, kept: readonly ArchiveManifest
 /**
  * Brings the store up to the newest snapshot that is whole, from where it stands or from nothing. Blocks must follow each other
  * by hash. A damaged chunk ends the way through that snapshot; the older one goes on from the blocks already there.
- * @param onBlock  called after each block
+ * @param onChunk  called after each chunk with its last block
  * @returns what was damaged
  * @throws IoError RESTORE_FAILED if OUT may not hold what comes after the blocks that could be had
  */
 export async function restoreArchive(
   objects: Objects,
   store: ArchiveStore,
-  onBlock: (number: number) => void,
+  onChunk: (number: number) => void,
 ): Promise<SnapshotDamage[]> {
   const { kept, damaged } = await readArchiveSnapshots(objects);
   for (const manifest of kept) {
     const head = store.head();
     if (head !== null && head.number >= manifest.block) break;
-    const damage = await restoreFrom(objects, store, manifest, onBlock);
+    const damage = await restoreFrom(objects, store, manifest, onChunk);
     if (damage === null) break;
     damaged.push(damage);
   }
@@ -226,7 +226,7 @@ async function restoreFrom(
   objects: Objects,
   store: ArchiveStore,
   manifest: ArchiveManifest,
-  onBlock: (number: number) => void,
+  onChunk: (number: number) => void,
 ): Promise<SnapshotDamage | null> {
   const [first] = manifest.chunks;
   const head = store.head();
@@ -238,14 +238,16 @@ async function restoreFrom(
     const damage = (text: string): SnapshotDamage => ({ code: "SNAPSHOT_DAMAGED", object: chunk.object, text });
     if (bytes === undefined) return damage("not there");
     if (sha256(bytes) !== chunk.sha256) return damage("its SHA-256 is not the manifest's");
+    const blocks: AssembledBlock[] = [];
     for (const block of unpackBlocks(bytes)) {
-      const before = store.head();
+      const before = blocks.at(-1) ?? store.head();
       if (before !== null && block.number <= before.number) continue;
       if (before !== null && !sameBytes(block.parentHash, 0, before.hash, 0, 32))
         return damage(`block ${block.number} does not follow ${before.number}`);
-      await store.put(block);
-      onBlock(block.number);
+      blocks.push(block);
     }
+    await store.put(blocks);
+    onChunk(chunk.last);
   }
   return null;
 }

@@ -17,23 +17,26 @@ export interface BloomGroup {
   blooms: Uint8Array;
 }
 
-/** Puts the next block. @throws IoError STORE_WRITE */
-export async function putBlock(tables: ArchiveTables, open: BloomGroup, block: AssembledBlock): Promise<void> {
+/** Puts the next blocks, all or none. @throws IoError STORE_WRITE */
+export async function putBlocks(tables: ArchiveTables, open: BloomGroup, blocks: readonly AssembledBlock[]): Promise<void> {
+  await commit(tables, () => {
+    for (const block of blocks) putBlock(tables, open, block);
+  });
+}
+
+function putBlock(tables: ArchiveTables, open: BloomGroup, block: AssembledBlock): void {
   const columns = logColumns(block.results, block.resultOffsets);
   const chunks = cutChunks(block);
-  const row = packRow(storedBlock(block, columns.firstLogs[block.count]!, chunks));
   const blooms = bloomsWith(tables, open, block);
-  await commit(tables, () => {
-    void tables.blocks.put(block.number, row);
-    void tables.numbers.put(block.hash, u32(block.number));
-    void tables.blooms.put(open.group, blooms);
-    void tables.marks.put(block.number, packMarks(block.marks));
-    if (block.number >= MARK_BLOCKS) void tables.marks.remove(block.number - MARK_BLOCKS);
-    if (block.count === 0) return;
-    putBodies(tables, block, columns, chunks);
-    putPlaces(tables, block.number, hashesOf(block));
-    putColumns(tables, block.number, columns);
-  });
+  void tables.blocks.put(block.number, packRow(storedBlock(block, columns.firstLogs, chunks)));
+  void tables.numbers.put(block.hash, u32(block.number));
+  void tables.blooms.put(open.group, blooms);
+  void tables.marks.put(block.number, packMarks(block.marks));
+  if (block.number >= MARK_BLOCKS) void tables.marks.remove(block.number - MARK_BLOCKS);
+  if (block.count === 0) return;
+  putBodies(tables, block, columns, chunks);
+  putPlaces(tables, block.number, hashesOf(block));
+  putColumns(tables, block.number, columns);
 }
 
 function u32(value: number): Buffer {

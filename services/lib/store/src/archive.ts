@@ -18,7 +18,7 @@ import {
 import type { StoredBody, StoredTransaction } from "./archive-read.ts";
 import { BLOOM_BYTES, BLOOM_GROUP, commit, openTables, readText, readValue, tableBytes } from "./archive-tables.ts";
 import type { ArchiveTables } from "./archive-tables.ts";
-import { clearTables, putBlock, removeBlock } from "./archive-write.ts";
+import { clearTables, putBlocks, removeBlock } from "./archive-write.ts";
 import type { BloomGroup } from "./archive-write.ts";
 
 /** Reads are copies, safe to keep. */
@@ -45,10 +45,11 @@ export interface ArchiveStore extends ArchiveReads {
   /** Where assembly goes on. */
   start(): AssemblyStart;
   /**
-   * Puts the next block, or any first one; resolves when it is committed. One at a time.
-   * @throws IoError STORE_WRITE if the disk is full or failing: nothing of the block is there, the same block may be put again
+   * Puts the next blocks, or any first ones, in one commit; resolves when it is done. One call at a time: a commit costs
+   * milliseconds whatever is in it, so what is built meanwhile goes into the next.
+   * @throws IoError STORE_WRITE if the disk is full or failing: nothing of them is there, and they may be put again
    */
-  put(block: AssembledBlock): Promise<void>;
+  put(blocks: readonly AssembledBlock[]): Promise<void>;
   /** Removes the oldest block; not the only one. @throws IoError STORE_WRITE */
   removeOldest(): Promise<void>;
   /** Removes everything. */
@@ -75,17 +76,22 @@ export function openArchive(folder: string): ArchiveStore {
     return number === null ? null : readBlock(tables, number);
   }
 
-  async function put(block: AssembledBlock): Promise<void> {
-    assert(!isPutting, "a block is put while another one is");
-    assert(head === null || block.number === head.number + 1, `block ${block.number} is put after ${head?.number}`);
+  async function put(blocks: readonly AssembledBlock[]): Promise<void> {
+    const [first] = blocks;
+    if (first === undefined) return;
+    assert(!isPutting, "blocks are put while others are");
+    blocks.forEach(({ number }, at) => {
+      const before = at === 0 ? head : blocks[at - 1]!;
+      assert(before === null || number === before.number + 1, `block ${number} is put after ${before?.number}`);
+    });
     isPutting = true;
     try {
-      await putBlock(tables, open, block);
+      await putBlocks(tables, open, blocks);
     } finally {
       isPutting = false;
     }
-    if (head === null) oldest = block.number;
-    head = headOf(block);
+    if (head === null) oldest = first.number;
+    head = headOf(blocks.at(-1)!);
   }
 
   async function removeOldest(): Promise<void> {

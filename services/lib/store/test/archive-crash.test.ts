@@ -27,7 +27,7 @@ async function goOnAndCompare(): Promise<void> {
   for (const message of shuffledMessages(testRecords(testFlushes(chain), 3), chain.seed).slice(start.sequence)) {
     takeRecords(assembly, message);
     for (let block = nextBlock(assembly, fakeBlockEngine()); block !== null; block = nextBlock(assembly, fakeBlockEngine()))
-      await store.put(block);
+      await store.put([block]);
   }
   expect(assembly.alarm).toBeNull();
   expect(store.head()!.number).toBe(chain.blocks);

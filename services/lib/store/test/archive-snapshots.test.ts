@@ -39,7 +39,7 @@ function openStore(name: string): ArchiveStore {
   return store;
 }
 async function putUpTo(store: ArchiveStore, last: number): Promise<void> {
-  for (const block of blocks.slice((store.head()?.number ?? -1) + 1, last + 1)) await store.put(block);
+  for (const block of blocks.slice((store.head()?.number ?? -1) + 1, last + 1)) await store.put([block]);
 }
 async function snapshots(store: ArchiveStore, ...at: number[]) {
   let kept: ArchiveManifest[] | undefined;
@@ -80,7 +80,7 @@ test("a fresh store restores the newest snapshot and is the same as the one it c
   expect(needsRestore(fresh, kept)).toBe(true);
   const seen: number[] = [];
   expect(await restoreArchive(objects, fresh, (number) => seen.push(number))).toEqual([]);
-  expect(seen).toEqual(blocks.slice(0, 61).map(({ number }) => number));
+  expect(seen).toEqual([60]);
   for (const block of blocks.slice(0, 61)) expectSame(fresh, block);
   expect(fresh.start()).toMatchObject(blocks[60]!.progress);
   await putUpTo(fresh, 90);
@@ -130,7 +130,7 @@ test("a store that is far behind goes on from its own blocks", async () => {
   expect(needsRestore(behind, kept)).toBe(true);
   const seen: number[] = [];
   await restoreArchive(objects, behind, (number) => seen.push(number));
-  expect([seen[0], seen.at(-1), needsRestore(behind, kept)]).toEqual([6, 40, false]);
+  expect([seen, needsRestore(behind, kept)]).toEqual([[40], false]);
   for (const block of blocks.slice(0, 41)) expectSame(behind, block);
 });
 
@@ -166,7 +166,7 @@ test("two archives take the same snapshots in any order without harm", async () 
 test("snapshots of another chain are not touched", async () => {
   await snapshots(openStore("a"), 20);
   const other = openStore("b");
-  for (const block of testBlocks({ seed: 7, blocks: 30 })) await other.put(block);
+  for (const block of testBlocks({ seed: 7, blocks: 30 })) await other.put([block]);
   await expect(takeArchiveSnapshot(objects, other, 30)).rejects.toMatchObject({
     detail: { code: "SNAPSHOT_FOREIGN", block: 20 },
   });

@@ -15,7 +15,7 @@ if (entry === import.meta.filename && folder !== undefined) {
   const store = openArchive(folder);
   try {
     for (const block of testBlocks(chain, 3)) {
-      await store.put(block);
+      await store.put([block]);
       process.stdout.write(`${block.number}\n`);
     }
   } catch (error) {

@@ -30,7 +30,7 @@ const someLogs = (next: (below: number) => number): TestLog[] =>
   }));
 
 async function putAll(blocks: readonly AssembledBlock[]): Promise<void> {
-  for (const block of blocks) await store.put(block);
+  for (const block of blocks) await store.put([block]);
 }
 async function reopen(): Promise<void> {
   await store.close();
@@ -120,7 +120,7 @@ function checkTransactions(block: AssembledBlock): void {
 
 test("a body in parts, by count and by bytes", async () => {
   const [, block] = testBlocks({ seed: 5, blocks: 1, flushesPerBlock: 9, transactionsPerFlush: 700 });
-  await store.put(block!);
+  await store.put([block!]);
   const stored = store.block(1)!;
   expect(stored.chunks.length).toBeGreaterThan(2);
   for (const [count, bytesMax] of [
@@ -195,7 +195,7 @@ test("marks of old blocks go", async () => {
 test("the file grows far beyond its first size while reads go on", async () => {
   const blocks = testBlocks({ seed: 3, blocks: 40, flushesPerBlock: 1, transactionsPerFlush: 4_000 });
   for (const block of blocks) {
-    const put = store.put(block);
+    const put = store.put([block]);
     if (block.number > 0) expect(hexOf(store.block(block.number - 1)!.hash)).toBe(hexOf(blocks[block.number - 1]!.hash));
     await put;
   }
@@ -223,6 +223,24 @@ describe("logs as a naive filter finds them", () => {
       const found: ArchiveLog[] = [];
       store.logs(prepareFilter(filter, testHash), first, last, { logs: 1e6, bytes: 1e9 }, found);
       expect(found.map(plainLog)).toEqual(allLogs(blocks.slice(first, last + 1)).filter((log) => naive(log, filter)));
+    }
+  });
+
+  test("in blocks of many chunks, some of them without logs", async () => {
+    let made = 0;
+    const inStretches = (next: (below: number) => number): TestLog[] =>
+      Math.floor(made++ / 400) % 2 === 0 ? someLogs(next) : [];
+    const large = testBlocks({ seed: 8, blocks: 2, flushesPerBlock: 9, transactionsPerFlush: 600, logs: inStretches }, 2, engine);
+    await putAll(large);
+    expect(store.block(1)!.chunks.length).toBeGreaterThan(3);
+    for (const filter of [
+      { addresses: new Uint8Array(0), topics: [] },
+      { addresses: new Uint8Array(0), topics: [new Uint8Array(0), words[2]!] },
+      { addresses: tokens[1]!, topics: [words[1]!, new Uint8Array(0), words[3]!] },
+    ]) {
+      const found: ArchiveLog[] = [];
+      store.logs(prepareFilter(filter, testHash), 0, 2, { logs: 1e6, bytes: 1e9 }, found);
+      expect(found.map(plainLog)).toEqual(allLogs(large).filter((log) => naive(log, filter)));
     }
   });
 

@@ -124,27 +124,39 @@ function hasBits(bits: Uint16Array, blooms: Uint8Array, at: number): boolean {
   return true;
 }
 
-/** Numbers, inside the block, of the logs that may match; ascending. */
-export function logCandidates(filter: PreparedFilter, keys: Uint32Array): Uint32Array {
-  const logCount = keys.length / LOG_COLUMNS;
-  if (filter.topicsMin >= LOG_COLUMNS) return new Uint32Array(0);
+const NONE = new Uint32Array(0);
+
+/**
+ * Numbers, inside the block, of the logs that may match; ascending.
+ * @param columnOf  one column of the block's keys, null if all of it is 0; only those that are needed are asked for, and each is
+ *                  done with before the next one
+ */
+export function logCandidates(filter: PreparedFilter, columnOf: (column: number) => Uint32Array | null): Uint32Array {
+  const { places, topicsMin } = filter;
+  if (topicsMin >= LOG_COLUMNS) return NONE;
   let kept: Uint32Array | null = null; // null: all
   // The last place first: later topics are the rarer ones.
-  for (const place of filter.places.toReversed()) kept = narrow(place, keys, logCount, kept);
-  if (filter.topicsMin === 0) return kept ?? Uint32Array.from({ length: logCount }, (_, log) => log);
-  const has = (log: number) => keys[filter.topicsMin * logCount + log] !== 0;
-  return (kept ?? Uint32Array.from({ length: logCount }, (_, log) => log)).filter(has);
+  for (const place of places.toReversed()) {
+    const column = columnOf(place.column);
+    if (column === null) return NONE;
+    kept = narrow(place, column, kept);
+    if (kept.length === 0) return NONE;
+  }
+  if (kept !== null && places.some(({ column }) => column === topicsMin)) return kept;
+  const last = columnOf(topicsMin);
+  if (last === null) return NONE;
+  kept ??= Uint32Array.from(last, (_, log) => log);
+  return topicsMin === 0 ? kept : kept.filter((log) => last[log] !== 0);
 }
 
-function narrow(place: Place, keys: Uint32Array, logCount: number, kept: Uint32Array | null): Uint32Array {
-  const hits = new Uint32Array(kept?.length ?? logCount);
-  const start = place.column * logCount;
+function narrow(place: Place, column: Uint32Array, kept: Uint32Array | null): Uint32Array {
+  const hits = new Uint32Array(kept?.length ?? column.length);
   const [only] = place.values.keys();
   const single = place.values.size === 1;
   let count = 0;
   for (let number = 0; number < hits.length; number++) {
     const log = kept === null ? number : kept[number]!;
-    const key = keys[start + log]!;
+    const key = column[log]!;
     if (single ? key === only : place.values.has(key)) hits[count++] = log;
   }
   return hits.subarray(0, count);

@@ -30,9 +30,8 @@ const nodeMajor = () => Number(process.versions.node.split(".")[0]);
 function run(file, args, env = process.env) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd: root, stdio: "inherit", env, shell: isWindows && !file.endsWith(".exe") });
-    // Ctrl-C reaches the child by the terminal; this process waits for what it makes of it.
-    const isTerminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
-    const forward = (signal) => (signal === "SIGINT" && isTerminal ? undefined : child.kill(signal));
+    // Whoever sends one means the command, also if the terminal has sent Ctrl-C to it already; this process waits for its end.
+    const forward = (signal) => child.kill(signal);
     for (const signal of SIGNALS) process.on(signal, forward);
     child.on("error", reject);
     child.on("exit", (code, signal) => {

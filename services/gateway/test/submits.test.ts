@@ -110,6 +110,19 @@ describe("the leader", () => {
     });
   });
 
+  test("is stopped and another takes over: sent to that one at once", async () => {
+    const patient = await startRig({ limits: { submitAttemptMsMax: 20_000, submitMsMax: 25_000 } });
+    patient.chain.onSubmit = (term) => term === 1;
+    const raw = await sign();
+    const answer = patient.call("eth_sendRawTransaction", raw);
+    await expect.poll(() => patient.chain.submits.length).toBe(1);
+    const startedAt = performance.now();
+    patient.chain.lead(2);
+    expect((await answer).result).toBe(keccak256(raw));
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    await patient.stop();
+  });
+
   test("after a lost answer, `already known` may be the transaction itself", async () => {
     let tries = 0;
     rig.chain.onSubmit = (_term, respond) => {

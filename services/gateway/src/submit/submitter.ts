@@ -171,9 +171,30 @@ export class Submitter {
     }
   }
 
+  /**
+   * The leader's answer. A deposed leader that is stopped or cut off never answers: once another is heard there is nothing to
+   * wait for. @throws IoError DEPOSED, and what the request throws
+   */
+  async #answerOf(term: number, request: Promise<Uint8Array>): Promise<Uint8Array> {
+    let isOver = false;
+    const over = () => void (isOver = true);
+    request.then(over, over);
+    const deposed = async (): Promise<Uint8Array> => {
+      const deadlineAt = performance.now() + this.#options.attemptMsMax;
+      while (!isOver && (await this.#view.nextBeat(deadlineAt))) {
+        const leading = this.#view.leaderTerm();
+        if (leading !== null && leading > term) throw new IoError({ code: "DEPOSED", term, leading }, "now");
+      }
+      return request;
+    };
+    const watching = deposed();
+    watching.catch(ignore);
+    return Promise.race([request, watching]);
+  }
+
   async #tryOnce(term: number, records: Uint8Array, count: number, timeoutMs: number, headers: Headers): Promise<Attempt> {
     try {
-      const payload = await this.#wire.request(SUBJECT.submit(term), records, { timeoutMs, headers });
+      const payload = await this.#answerOf(term, this.#wire.request(SUBJECT.submit(term), records, { timeoutMs, headers }));
       const { codes, details, positions } = decodeSubmitReply(payload);
       if (codes.length !== count || details.length !== count) {
         throw new IoError({ code: "MALFORMED", field: "submit reply.codes", want: `${count} codes` }, "never");
@@ -184,6 +205,7 @@ export class Submitter {
     } catch (error) {
       if (!isIoError(error)) throw error;
       const { code } = error.detail;
+      if (code === "DEPOSED") return { verdicts: null, isMaybeSent: true, why: code };
       if (code === "NO_RESPONDERS") return { verdicts: null, isMaybeSent: false, why: code };
       this.#telemetry.log.warn(
         { ...error.detail, term, transactions: count },
@@ -193,6 +215,9 @@ export class Submitter {
     }
   }
 }
+
+/** Rejections are met by whoever waits for the promise too. */
+const ignore = (): undefined => undefined;
 
 function submitMetrics(telemetry: Telemetry, inFlight: () => number) {
   const description = "Transactions that wait for a verdict";

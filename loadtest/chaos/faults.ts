@@ -11,6 +11,7 @@ export const FAULTS = [
   "kill nats-server",
   "pause scheduler leader",
   "pause host",
+  "kill all",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -38,6 +39,9 @@ export async function inflict(fault: Fault, cluster: Cluster, leader: string, pi
       return pause(named(cluster, leader));
     case "pause host":
       return pause(host);
+    case "kill all":
+      await Promise.all([...[...cluster.processes.values()].map((process) => kill(process)), cluster.crashNats()]);
+      return "every process";
   }
 }
 

@@ -133,12 +133,15 @@ impl State {
 
     /// All slots of an account at a version, sorted.
     pub fn slots(&self, address: &Address, version: u64) -> Vec<(U256, U256)> {
-        let mut slots = self.accounts.get(address).and_then(|account| account.slots.as_deref()).cloned().unwrap_or_default();
         let layers: Vec<_> = self.history.since(version).filter_map(|layer| layer.accounts.get(address)).collect();
+        let mut undone = U256Map::default();
         for undo in layers.into_iter().rev() {
-            slots.extend(undo.slots.iter().map(|(slot, value)| (*slot, *value)));
+            undone.extend(undo.slots.iter().map(|(slot, value)| (*slot, *value))); // The earliest record wins, so it comes last.
         }
-        let mut sorted: Vec<_> = slots.into_iter().filter(|(_, value)| !value.is_zero()).collect();
+        let present = self.accounts.get(address).and_then(|account| account.slots.as_deref()).into_iter().flatten();
+        let kept = present.filter(|(slot, _)| !undone.contains_key(*slot)).map(|(slot, value)| (*slot, *value));
+        let mut sorted: Vec<_> = kept.chain(undone.iter().map(|(slot, value)| (*slot, *value))).collect();
+        sorted.retain(|(_, value)| !value.is_zero());
         sorted.sort_unstable();
         sorted
     }

@@ -244,19 +244,4 @@ mod tests {
             assert_eq!(got, expected, "input of {length} bytes");
         }
     }
-
-    #[test]
-    #[ignore = "a measurement, not a check"]
-    fn speed() {
-        let mut out = [0; 2048];
-        let mut measure = |name: &str, fill: fn(&[u8], &mut [u8])| {
-            let start = std::time::Instant::now();
-            for number in 0..20_000u32 {
-                fill(&[number as u8; 85], &mut out);
-            }
-            println!("{name}: {:.2} us", start.elapsed().as_secs_f64() * 50.0);
-        };
-        measure("crate", |input, out| blake3::Hasher::new().update(input).finalize_xof().fill(out));
-        measure("avx2", |input, out| unsafe { fill_avx2(input, out) });
-    }
 }

@@ -1,6 +1,5 @@
 /** What an archive needs from outside. Tests and the simulator pass fakes. */
-import type { Clock } from "@meridian/core";
-import type { Bus, EngineModule, Telemetry } from "@meridian/core";
+import type { Bus, Clock, EngineModule, Telemetry } from "@meridian/core";
 import type { ArchiveStore } from "@meridian/store";
 
 /** What an archive asks of the engine: nothing with state. */

@@ -21,6 +21,12 @@ export interface RunningArchive {
   stop(): Promise<void>;
 }
 
+/** What probes get: ready while it takes in what comes. */
+export function readinessOf({ status }: Pick<RunningArchive, "status">): { isReady: boolean; facts: ArchiveStatus } {
+  const facts = status();
+  return { isReady: facts.phase === "running", facts };
+}
+
 /** Starts at once; what goes wrong shows in `done`. */
 export function runArchive(ports: ArchivePorts, options: ArchiveOptions): RunningArchive {
   const limits = { ...ARCHIVE_LIMITS, ...options.limits };

@@ -3,19 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
-import {
-  decodeArchiveReply,
-  decodeBuilt,
-  encodeArchiveQuery,
-  encodeBeat,
-  memoryServer,
-  SUBJECT,
-  systemClock,
-} from "@meridian/bus";
+import { decodeArchiveReply, decodeBuilt, encodeArchiveQuery, encodeBeat, memoryServer, SUBJECT } from "@meridian/bus";
 import { assert, noTelemetry } from "@meridian/core";
 import type { ArchiveQuery, ArchiveReply, AssembledBlock, Beat, Bus, Built, OutRecord, Telemetry } from "@meridian/core";
 import { fakeBlockEngine, numbersFrom, testBlocks, testFlushes, testRecords } from "@meridian/core/blocks/testing";
 import type { TestChainOptions, TestFlush } from "@meridian/core/blocks/testing";
+import { systemClock } from "@meridian/process";
 import { openArchive } from "@meridian/store";
 import type { ArchiveStore } from "@meridian/store";
 import { runArchive } from "../src/run.ts";

@@ -1,8 +1,9 @@
 /** The span of a block with links to what it came from, the metrics, and the health endpoint. */
 import type { Attributes, SpanOptions, Telemetry } from "@meridian/core";
 import { noTelemetry } from "@meridian/core";
+import { listenForProbes } from "@meridian/process";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { serveHealth } from "../src/health.ts";
+import { readinessOf } from "../src/run.ts";
 import { Rig, until } from "./rig.ts";
 
 interface Seen {
@@ -65,7 +66,7 @@ test("a block's span links the messages that it was made of; metrics say how it 
 
 test("health: healthy while it answers, ready while it takes in what comes", async () => {
   const archive = rig.start("a");
-  const health = await serveHealth(0, "127.0.0.1", () => archive.running.status());
+  const health = await listenForProbes(0, "127.0.0.1", () => readinessOf(archive.running));
   const get = async (path: string) => {
     const response = await fetch(`http://127.0.0.1:${health.port}${path}`);
     return [response.status, response.status === 404 ? null : await response.json()];

@@ -1,9 +1,9 @@
+import type { Clock } from "@meridian/core";
+import { listenForProbes } from "@meridian/process";
 import { expect, test } from "vitest";
 import type { ActorStatus } from "./actor.ts";
-import { serveHealth } from "./health.ts";
-import { runHost } from "./host.ts";
+import { readinessOf, runHost } from "./host.ts";
 import type { HostedPartition } from "./host.ts";
-import type { Clock } from "./ports.ts";
 import { recordingTelemetry, until } from "./testing/chain.ts";
 
 const running = (partition: number): ActorStatus => ({
@@ -73,7 +73,7 @@ test.each<[what: string, status: ActorStatus | null, phase: string, code: number
   const host = runHost(ports, { partitions: [0] });
   const thread = threads.get(0);
   if (thread !== undefined) thread.status = status;
-  const health = await serveHealth(0, "127.0.0.1", () => host.status());
+  const health = await listenForProbes(0, "127.0.0.1", () => readinessOf(host.status()));
   const ready = await fetch(`http://127.0.0.1:${health.port}/readyz`);
   expect(ready.status).toBe(code);
   expect(await ready.json()).toMatchObject({ partitions: [{ partition: 0, phase, text: status?.stopped ?? null }] });

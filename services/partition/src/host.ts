@@ -4,10 +4,10 @@
  * H1. A partition that fails does not take the others down; it is started again, each time after a longer pause.
  * H2. A partition that stopped for good stays stopped: starting it again would find the same log.
  */
-import type { PartitionId, Telemetry } from "@meridian/core";
+import type { Clock, PartitionId, Telemetry } from "@meridian/core";
+import { wait } from "@meridian/process";
+import type { Readiness } from "@meridian/process";
 import type { ActorStatus } from "./actor.ts";
-import type { Clock } from "./ports.ts";
-import { wait } from "./ports.ts";
 
 /** One running partition as its host sees it: a worker thread, or a fake. */
 export interface HostedPartition {
@@ -44,6 +44,12 @@ export interface HostStatus {
   text: string | null;
   n: number;
 }
+
+/** For probes: ready is a host all of whose partitions follow their logs. */
+export const readinessOf = (partitions: HostStatus[]): Readiness => ({
+  isReady: partitions.every(({ phase }) => phase === "running"),
+  facts: { partitions },
+});
 
 export interface Host {
   status(): HostStatus[];

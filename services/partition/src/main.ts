@@ -1,27 +1,18 @@
 /** A host: environment -> settings -> one thread for each partition. */
 import { hostname } from "node:os";
-import { IoError, isIoError, readSettings, settingsHelp } from "@meridian/core";
+import { IoError, readSettings, settingsHelp } from "@meridian/core";
 import type { Durability } from "@meridian/core";
 import type { EngineChoice } from "@meridian/engine";
+import { runMain, serveHealth, stopSignal, systemClock } from "@meridian/process";
 import { startTelemetry, telemetrySettings } from "@meridian/telemetry";
-import { serveHealth } from "./health.ts";
-import { runHost } from "./host.ts";
-import { systemClock } from "./ports.ts";
+import { readinessOf, runHost } from "./host.ts";
 import { memoryBytesMaxOf, partitionSettings } from "./settings.ts";
 import { startThread } from "./thread.ts";
 
 const VERSION = "0.1.0";
-const HEALTH_HOST = "0.0.0.0"; // Probes come from outside of the pod.
+const TITLE = "A Meridian host: runs partitions of the account space, each in a thread of its own.";
 
-if (process.argv.includes("--help")) {
-  const title = "A Meridian host: runs partitions of the account space, each in a thread of its own.";
-  console.log(settingsHelp({ ...partitionSettings, ...telemetrySettings }, title));
-} else {
-  await main().catch((error: unknown) => {
-    console.error(isIoError(error) || error instanceof Error ? error.message : error);
-    process.exit(1);
-  });
-}
+await runMain(() => settingsHelp({ ...partitionSettings, ...telemetrySettings }, TITLE), main);
 
 async function main(): Promise<void> {
   const settings = readSettings(partitionSettings, process.env);
@@ -46,11 +37,9 @@ async function main(): Promise<void> {
   };
   const start = (partition: number) => startThread({ ...common, partition });
   const running = runHost({ clock: systemClock, telemetry, start }, { partitions });
-  const health = settings.healthPort === 0 ? null : await serveHealth(settings.healthPort, HEALTH_HOST, () => running.status());
+  const health = await serveHealth(settings.healthPort, () => readinessOf(running.status()));
   telemetry.log.info({ partitions, healthPort: health?.port ?? 0 }, "Host started");
-  const signal = await new Promise<string>((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
-  });
+  const signal = await stopSignal();
   telemetry.log.info({ signal }, "Stopping");
   await running.stop();
   await health?.close();

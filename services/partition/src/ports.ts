@@ -1,19 +1,12 @@
 /** What one partition's actor needs from outside. Tests and the simulator pass fakes. */
-import type { Bus, Engine, PartitionId, Telemetry } from "@meridian/core";
-
-/** Time for deadlines, reports and measures; never for an outcome. The simulator passes its virtual one. */
-export interface Clock {
-  /** Milliseconds since some fixed moment; never goes back. */
-  now(): number;
-  /** Calls `run` once after `delayMs`. Returns a function that cancels it. */
-  after(delayMs: number, run: () => void): () => void;
-}
+import type { Bus, Clock, Engine, PartitionId, Telemetry } from "@meridian/core";
 
 export interface ActorPorts {
   bus: Bus;
   /** An empty engine; asked for again if a snapshot turns out to be damaged. */
   openEngine: (chainId: number) => Engine;
   telemetry: Telemetry;
+  /** For deadlines, reports and measures; never for an outcome. */
   clock: Clock;
   /** Lets other work of this thread run: reads, reports, answers of the server. */
   pause: () => Promise<void>;
@@ -80,25 +73,3 @@ export const ACTOR_LIMITS: ActorLimits = {
   retryMsMin: 50,
   retryMsMax: 2_000,
 };
-
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
-
-/** Resolves after `delayMs`, or at once when `signal` aborts. */
-export function wait(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const end = () => {
-      cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = clock.after(delayMs, end);
-    signal.addEventListener("abort", end, { once: true });
-  });
-}

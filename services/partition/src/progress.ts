@@ -1,5 +1,5 @@
+import type { Clock } from "@meridian/core";
 /** Where the actor is, for those who wait until it is further: reads, and a snapshot that waits for OUT. */
-import type { Clock } from "./ports.ts";
 
 interface Waiter {
   isReached(): boolean;

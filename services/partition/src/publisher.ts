@@ -6,9 +6,9 @@
  * P3. What waits is bounded: `add` holds its caller, and with it the log, until there is room.
  */
 import { isIoError } from "@meridian/core";
-import type { Headers, Out, OutRecord, PartitionId, Telemetry } from "@meridian/core";
-import type { ActorLimits, Clock } from "./ports.ts";
-import { wait } from "./ports.ts";
+import type { Clock, Headers, Out, OutRecord, PartitionId, Telemetry } from "@meridian/core";
+import { wait } from "@meridian/process";
+import type { ActorLimits } from "./ports.ts";
 import type { Progress } from "./progress.ts";
 import { spanOf } from "./span.ts";
 

@@ -7,10 +7,20 @@
  */
 import { SUBJECT, decodeReadRequest, encodeReadReply } from "@meridian/bus";
 import { PENDING, assert, keyBytes, keyCount } from "@meridian/core";
-import type { CallResult, Engine, PartitionState, ReadReply, ReadRequest, Telemetry, Wire, WireMessage } from "@meridian/core";
+import type {
+  CallResult,
+  Clock,
+  Engine,
+  PartitionState,
+  ReadReply,
+  ReadRequest,
+  Telemetry,
+  Wire,
+  WireMessage,
+} from "@meridian/core";
 import { Caller } from "./calls.ts";
 import type { PartitionMetrics } from "./metrics.ts";
-import type { ActorLimits, Clock } from "./ports.ts";
+import type { ActorLimits } from "./ports.ts";
 import type { Progress } from "./progress.ts";
 import { spanOf } from "./span.ts";
 

@@ -1,7 +1,7 @@
 /** Says what a partition has done, again and again: repeated state, so a lost report costs nothing. */
 import { SUBJECT, encodeReport } from "@meridian/bus";
-import type { Report, Wire } from "@meridian/core";
-import type { ActorLimits, Clock } from "./ports.ts";
+import type { Clock, Report, Wire } from "@meridian/core";
+import type { ActorLimits } from "./ports.ts";
 
 export class Reporter {
   readonly #wire: Wire;

@@ -1,10 +1,11 @@
 /** One partition in this thread: for its worker, for tests, and for the simulator with its own ports and clock. */
 import { setImmediate } from "node:timers/promises";
-import type { Bus, EngineModule, PartitionId, Telemetry } from "@meridian/core";
+import type { Bus, Clock, EngineModule, PartitionId, Telemetry } from "@meridian/core";
+import { systemClock } from "@meridian/process";
 import { startActor } from "./actor.ts";
 import type { Actor } from "./actor.ts";
-import { ACTOR_LIMITS, systemClock } from "./ports.ts";
-import type { ActorLimits, Clock } from "./ports.ts";
+import { ACTOR_LIMITS } from "./ports.ts";
+import type { ActorLimits } from "./ports.ts";
 
 export interface PartitionPorts {
   bus: Bus;
@@ -44,4 +45,4 @@ export type { Actor, ActorStatus } from "./actor.ts";
 export { runHost } from "./host.ts";
 export type { Host, HostOptions, HostStatus } from "./host.ts";
 export { ACTOR_LIMITS } from "./ports.ts";
-export type { ActorLimits, Clock } from "./ports.ts";
+export type { ActorLimits } from "./ports.ts";

@@ -7,10 +7,9 @@
  * S4. It is given up when the block's versions run out, or when the server fails; the next one is another chance.
  */
 import { cutBySlice, isExportable, isIoError, isNewer, manifestOf, ownedBy, sealedBlock, truncatableN } from "@meridian/core";
-import type { Engine, Log, PartitionState, SnapshotManifest, Telemetry } from "@meridian/core";
+import type { Clock, Engine, Log, PartitionState, SnapshotManifest, Telemetry } from "@meridian/core";
 import type { SnapshotStore } from "@meridian/store";
 import type { PartitionMetrics } from "./metrics.ts";
-import type { Clock } from "./ports.ts";
 import type { Progress } from "./progress.ts";
 
 export interface SnapshotterPorts {

@@ -2,9 +2,9 @@
  * The first start. Whoever creates the settings decides which genesis the chain has; several schedulers that start at once with
  * the same file all do the same, and one of them is faster at each step.
  */
-import { wait } from "./clock.ts";
 import { IoError, evenRangeMap, hexOf, isIoError } from "@meridian/core";
 import type { Bus, ChainSettings, Entry } from "@meridian/core";
+import { wait } from "@meridian/process";
 import type { NewChain, SchedulerOptions, SchedulerPorts, SchedulerTiming } from "./ports.ts";
 
 /** Name of the object with the packed genesis cells. */

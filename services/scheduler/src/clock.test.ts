@@ -1,4 +1,4 @@
-import type { Clock } from "@meridian/bus";
+import type { Clock } from "@meridian/core";
 import { expect, test } from "vitest";
 import { Sleeper, steadyClock } from "./clock.ts";
 

@@ -1,4 +1,4 @@
-import type { Clock } from "@meridian/bus";
+import type { Clock } from "@meridian/core";
 
 /** A jump this large means that the process stood still (SIGSTOP, a paused machine), not that time passed for others' silence. */
 const PAUSE_MS = 500;
@@ -17,20 +17,6 @@ export function steadyClock(clock: Clock): Clock {
     return raw - left;
   };
   return { now, after: (delayMs, run) => clock.after(delayMs, run) };
-}
-
-/** Resolves after `delayMs`, or at once when `signal` aborts. */
-export function wait(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const end = () => {
-      cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = clock.after(delayMs, end);
-    signal.addEventListener("abort", end, { once: true });
-  });
 }
 
 /** One sleeper that can be woken early. */

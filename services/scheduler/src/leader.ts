@@ -12,7 +12,7 @@ import {
   encodeReadRequest,
   encodeSubmitReply,
 } from "@meridian/bus";
-import type { Clock } from "@meridian/bus";
+import type { Clock } from "@meridian/core";
 import {
   BugError,
   GAP_HEADER,

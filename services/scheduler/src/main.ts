@@ -2,32 +2,21 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { connectBus, systemClock } from "@meridian/bus";
-import { IoError, isIoError, readSettings, settingsHelp } from "@meridian/core";
+import { connectBus } from "@meridian/bus";
+import { IoError, readSettings, settingsHelp } from "@meridian/core";
+import { runMain, serveHealth, stopSignal, systemClock } from "@meridian/process";
 import { startTelemetry, telemetrySettings } from "@meridian/telemetry";
 import { parseGenesis } from "./genesis.ts";
-import { serveHealth } from "./health.ts";
 import type { NewChain } from "./ports.ts";
-import { runScheduler } from "./run.ts";
+import { readinessOf, runScheduler } from "./run.ts";
 import { schedulerSettings } from "./settings.ts";
 
 const VERSION = "0.1.0";
-const HEALTH_HOST = "0.0.0.0"; // Probes come from outside of the pod.
+const TITLE = "A Meridian scheduler: sequences transactions into LOG. One leads, others stand by.";
 /** An append that is outstanding may take this long; then the process ends without it. */
 const STOP_MS_MAX = 4_000;
 
-if (process.argv.includes("--help")) {
-  const title = "A Meridian scheduler: sequences transactions into LOG. One leads, others stand by.";
-  console.log(settingsHelp({ ...schedulerSettings, ...telemetrySettings }, title));
-} else {
-  await main().then(
-    () => process.exit(0),
-    (error: unknown) => {
-      console.error(isIoError(error) || error instanceof Error ? error.message : error);
-      process.exit(1);
-    },
-  );
-}
+await runMain(() => settingsHelp({ ...schedulerSettings, ...telemetrySettings }, TITLE), main);
 
 async function main(): Promise<void> {
   const settings = readSettings(schedulerSettings, process.env);
@@ -45,15 +34,12 @@ async function main(): Promise<void> {
     { bus, telemetry, clock: systemClock, unixMs: () => Date.now(), randomBytes: (count) => new Uint8Array(randomBytes(count)) },
     { instance, limits: { flushMs: settings.flushMs }, ...(chain === undefined ? {} : { chain }) },
   );
-  const health = settings.healthPort === 0 ? null : await serveHealth(settings.healthPort, HEALTH_HOST, () => running.status());
+  const health = await serveHealth(settings.healthPort, () => readinessOf(running.status()));
   telemetry.log.info({ healthPort: health?.port ?? 0 }, "Scheduler started");
-  const signalled = new Promise<string>((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
-  });
   const lost = bus.closed.then(() => {
     throw new IoError({ code: "CLOSED", text: "the connection to NATS is gone for good" }, "never");
   });
-  const signal = await Promise.race([signalled, running.done, lost]);
+  const signal = await Promise.race([stopSignal(), running.done, lost]);
   telemetry.log.info({ signal: signal ?? "none" }, "Stopping");
   const timeout = new Promise<void>((resolve) => setTimeout(resolve, STOP_MS_MAX).unref());
   await Promise.race([running.stop(), timeout]);

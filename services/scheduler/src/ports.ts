@@ -1,5 +1,5 @@
 /** What the scheduler needs from outside. Tests and the simulator pass fakes. */
-import type { Clock } from "@meridian/bus";
+import type { Clock } from "@meridian/core";
 import type { Bus, SequencerLimits, Telemetry } from "@meridian/core";
 import type { Genesis } from "./genesis.ts";
 

@@ -2,8 +2,10 @@
 import { SUBJECT, encodeBeat } from "@meridian/bus";
 import { isIoError, openSequencer, readU32, sequencerLimits } from "@meridian/core";
 import type { ChainSettings, Sequencer } from "@meridian/core";
+import { wait } from "@meridian/process";
+import type { Readiness } from "@meridian/process";
 import { beginChain } from "./begin-chain.ts";
-import { steadyClock, wait } from "./clock.ts";
+import { steadyClock } from "./clock.ts";
 import { Leader } from "./leader.ts";
 import type { TermEnd } from "./leader.ts";
 import { learnTerm } from "./learn-term.ts";
@@ -27,6 +29,12 @@ export interface SchedulerStatus {
   /** The term it leads; 0 on a standby. */
   term: number;
 }
+
+/** For probes: ready is who leads, or stands by for whoever does. */
+export const readinessOf = (status: SchedulerStatus): Readiness => ({
+  isReady: status.role === "leader" || status.role === "standby",
+  facts: status,
+});
 
 export interface RunningScheduler {
   status(): SchedulerStatus;

@@ -1,9 +1,9 @@
 /** Waits for the leader to fall silent, and then takes over. */
 import { SUBJECT, decodeBeat } from "@meridian/bus";
-import type { Clock } from "@meridian/bus";
 import { isIoError } from "@meridian/core";
-import type { Beat, LogWriter } from "@meridian/core";
-import { steadyClock, wait } from "./clock.ts";
+import type { Beat, Clock, LogWriter } from "@meridian/core";
+import { wait } from "@meridian/process";
+import { steadyClock } from "./clock.ts";
 import type { SchedulerPorts, SchedulerTiming } from "./ports.ts";
 
 export interface TakenOver {

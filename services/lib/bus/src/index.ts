@@ -1,5 +1,3 @@
-export { systemClock } from "./clock.ts";
-export type { Clock } from "./clock.ts";
 export { connectBus } from "./nats/connect-bus.ts";
 export type { ConnectOptions } from "./nats/connect-bus.ts";
 export { decodeLogMessage, encodeLogMessage, hashOf } from "./codec/log-message.ts";

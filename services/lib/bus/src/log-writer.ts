@@ -9,7 +9,7 @@
 import { IoError, assert } from "@meridian/core";
 import type { AppendOutcome, Entry, Headers, LogMessage, LogPosition, LogWriter, PartitionId } from "@meridian/core";
 import { LOG_START, WRITER_HEADER, decodeStored, isSameHash } from "./chain.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "@meridian/core";
 import { encodeLogMessage, hashOf } from "./codec/log-message.ts";
 import { BATCH_MESSAGES_MAX, PAYLOAD_BYTES_MAX } from "./limits.ts";
 import { SUBJECT } from "./names.ts";

@@ -2,8 +2,8 @@
 import { IoError, assert } from "@meridian/core";
 import type { Entry, Log, LogBatch, LogMessage, LogPosition, LogWriter, PartitionId } from "@meridian/core";
 import { Chain, LOG_START, decodeStored, isSameHash } from "./chain.ts";
-import type { Clock } from "./clock.ts";
-import { wait } from "./clock.ts";
+import type { Clock } from "@meridian/core";
+import { wait } from "@meridian/process";
 import { hashOf } from "./codec/log-message.ts";
 import { LAG_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 import { Writer, appendBehind } from "./log-writer.ts";

@@ -10,7 +10,7 @@
  */
 import { IoError, assert } from "@meridian/core";
 import type { Headers, OutRecord, PartitionId } from "@meridian/core";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "@meridian/core";
 import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, joinRecords } from "./codec/out-message.ts";
 import type { OutMessage } from "./codec/out-message.ts";
 import { OUT_MESSAGE_BYTES, OUT_PART_BYTES, OUT_RECORD_BYTES_MAX, OUT_WAITING_BYTES_MAX } from "./limits.ts";

@@ -2,7 +2,7 @@
 import { IoError, concatBytes } from "@meridian/core";
 import type { Headers, Out, OutBatch, OutRecord, PartitionId } from "@meridian/core";
 import { plainHeaders } from "./chain.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "@meridian/core";
 import { decodeOutMessage, decodeOutRecords } from "./codec/out-message.ts";
 import type { OutMessage } from "./codec/out-message.ts";
 import { OUT_SUBJECTS } from "./names.ts";

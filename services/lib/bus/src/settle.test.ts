@@ -1,6 +1,6 @@
 import { IoError } from "@meridian/core";
 import { expect, test } from "vitest";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "@meridian/core";
 import { settle } from "./settle.ts";
 import type { Found } from "./settle.ts";
 import type { StoreOutcome } from "./stream.ts";

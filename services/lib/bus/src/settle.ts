@@ -5,8 +5,8 @@
  * S2. While a try of unknown outcome may still arrive, "full" is no answer: it could land later. Tries go on.
  */
 import { IoError, isIoError } from "@meridian/core";
-import type { Clock } from "./clock.ts";
-import { wait } from "./clock.ts";
+import type { Clock } from "@meridian/core";
+import { wait } from "@meridian/process";
 import { RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 import type { StoreOutcome } from "./stream.ts";
 

@@ -56,6 +56,7 @@ export type {
   AppendOutcome,
   Bus,
   ChainSettings,
+  Clock,
   Durability,
   Headers,
   Log,

@@ -5,6 +5,14 @@
 import type { LogMessage, LogPosition, OutRecord, Entry } from "./entries.ts";
 import type { PartitionId, RangeMap } from "./ranges.ts";
 
+/** Time as shells see it; the simulator passes its virtual one. */
+export interface Clock {
+  /** Milliseconds since some fixed moment; never goes back. */
+  now(): number;
+  /** Calls `run` once after `delayMs`. Returns a function that cancels it. */
+  after(delayMs: number, run: () => void): () => void;
+}
+
 /** Trace context and the like; travels beside a message, never decides anything. */
 export type Headers = Record<string, string>;
 

@@ -1,6 +1,6 @@
 /** Schedulers with short times over any bus. */
 import { randomBytes } from "node:crypto";
-import { systemClock } from "@meridian/bus";
+import { systemClock } from "@meridian/process";
 import { noTelemetry } from "@meridian/core";
 import type { Bus, Logger, SequencerLimits, Telemetry } from "@meridian/core";
 import { parseGenesis } from "../genesis.ts";

@@ -1,6 +1,6 @@
 import { IoError } from "@meridian/core";
 import type { Bus, Log, Objects, Out, Settings, Wire, WireMessage } from "@meridian/core";
-import { wait } from "../clock.ts";
+import { wait } from "@meridian/process";
 import { guarded } from "../guarded.ts";
 import { APPEND_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
 import { StreamLog } from "../log.ts";

@@ -1,6 +1,6 @@
 import { isIoError } from "@meridian/core";
 import { expect, test } from "vitest";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@meridian/core";
 import { memoryServer } from "./memory-server.ts";
 
 /** A clock that goes on only when told to. */

@@ -1,7 +1,7 @@
 /** A whole server in memory: several buses connect to it. Deterministic; time comes from the clock it is given. */
 import type { Bus } from "@meridian/core";
-import { systemClock } from "../clock.ts";
-import type { Clock } from "../clock.ts";
+import { systemClock } from "@meridian/process";
+import type { Clock } from "@meridian/core";
 import type { STREAM } from "../names.ts";
 import { MemoryBus } from "./memory-bus.ts";
 import { MemoryStream } from "./memory-stream.ts";

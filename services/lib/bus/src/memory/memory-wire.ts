@@ -1,6 +1,6 @@
 import { IoError } from "@meridian/core";
 import type { Headers, WireMessage } from "@meridian/core";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@meridian/core";
 
 interface Subscription {
   subject: string;

@@ -1,7 +1,7 @@
 import { IoError, isIoError, noTelemetry } from "@meridian/core";
 import type { Bus, Durability, Log, Logger, Objects, Out, Settings, Wire } from "@meridian/core";
 import { connect } from "@nats-io/transport-node";
-import { systemClock, wait } from "../clock.ts";
+import { systemClock, wait } from "@meridian/process";
 import { APPEND_MS_MAX, CONNECT_MS_MAX, MESSAGE_BYTES_MAX, PUBLISH_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "../limits.ts";
 import { StreamLog } from "../log.ts";
 import { LOG_SUBJECTS, OUT_SUBJECTS, STREAM } from "../names.ts";

@@ -10,7 +10,7 @@ import type { Logger } from "@meridian/core";
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
 import { createInbox, nanos, nuid } from "@nats-io/nats-core";
 import type { Msg, Subscription } from "@nats-io/nats-core";
-import { systemClock, wait } from "../clock.ts";
+import { systemClock, wait } from "@meridian/process";
 import {
   MESSAGE_BYTES_MAX,
   READ_EXPIRES_MS,

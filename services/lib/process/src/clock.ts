@@ -1,10 +1,4 @@
-/** Time as the bus sees it; the simulator passes its virtual one. */
-export interface Clock {
-  /** Milliseconds since some fixed moment; never goes back. */
-  now(): number;
-  /** Calls `run` once after `delayMs`. Returns a function that cancels it. */
-  after(delayMs: number, run: () => void): () => void;
-}
+import type { Clock } from "@meridian/core";
 
 /** The clock of this machine. */
 export const systemClock: Clock = {

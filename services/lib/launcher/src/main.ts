@@ -1,5 +1,6 @@
 /** `npm start`: starts a local cluster, shows it working, stays up until Ctrl-C. */
 import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type IoError, isIoError } from "@meridian/core";
 import { watchAncestors } from "./ancestors.ts";
@@ -14,7 +15,7 @@ interface Flags {
   partitions?: number;
   hosts: number;
   port: number;
-  data: string;
+  data?: string;
   blockMs?: number;
   chainId?: number;
   durability: "process" | "power";
@@ -22,6 +23,7 @@ interface Flags {
   reset: boolean;
 }
 
+const DATA_FOLDER = fileURLToPath(new URL("../../../../.meridian/data", import.meta.url));
 const DEMO_ACCOUNTS = 500;
 const DEMO_TRANSFERS = 10_000;
 
@@ -46,7 +48,7 @@ function readFlags(): Flags {
     .option("--partitions <count>", `partitions of a new chain (default: ${partitions})`, integer(1, 64))
     .option("--hosts <count>", "processes that the partitions are spread over", integer(1, 64), hosts)
     .option("--port <port>", "of JSON-RPC on 127.0.0.1; 0 takes a free one", integer(0, 65_535), port)
-    .option("--data <folder>", "everything is kept here", ".meridian/data")
+    .option("--data <folder>", "everything is kept here (default: .meridian/data in the checkout)")
     .option("--block-ms <ms>", `time between blocks of a new chain (default: ${blockMs})`, integer(50, 60_000))
     .option("--chain-id <id>", `of a new chain (default: ${chainId})`, integer(1, Number.MAX_SAFE_INTEGER))
     .addOption(
@@ -106,7 +108,7 @@ function textOf({ detail, message }: IoError<{ code: string; text?: string }>): 
 
 async function main(): Promise<number> {
   const flags = readFlags();
-  const dataFolder = resolve(process.env["INIT_CWD"] ?? ".", flags.data);
+  const dataFolder = flags.data === undefined ? DATA_FOLDER : resolve(process.env["INIT_CWD"] ?? ".", flags.data);
   if (flags.reset) await resetFolder(dataFolder);
   const facts = factsOf(flags, await readFacts(dataFolder));
   const { ended, end } = endWanted();

@@ -31,6 +31,9 @@ export interface Archive {
   logs(filter: LogFilter, atLeast: number): Promise<Read<ArchiveLog[]>>;
 }
 
+/** Hashes of one query: their transactions must fit into one reply. */
+const QUERY_HASHES_MAX = 256;
+
 type ReplyTo<Op> = Extract<ArchiveReply, { op: Op }>;
 
 export function archiveReader(wire: Wire, options: AskOptions): Archive {
@@ -74,8 +77,14 @@ export function archiveReader(wire: Wire, options: AskOptions): Archive {
       return "error" in reply ? reply : { value: reply.blocks };
     },
     transactions: async (hashes, atLeast) => {
-      const reply = await query({ op: "transactions", hashes, atLeast });
-      return "error" in reply ? reply : { value: reply.transactions };
+      const found: (ArchiveTransaction | null)[] = [];
+      for (let start = 0; start < hashes.length; start += QUERY_HASHES_MAX * 32) {
+        const part = hashes.subarray(start, start + QUERY_HASHES_MAX * 32);
+        const reply = await query({ op: "transactions", hashes: part, atLeast });
+        if ("error" in reply) return reply;
+        found.push(...reply.transactions);
+      }
+      return { value: found };
     },
     transactionAt: async (block, index, atLeast) => {
       const reply = await query({ op: "transactionAt", block, index, atLeast });

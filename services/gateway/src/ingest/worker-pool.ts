@@ -53,7 +53,7 @@ export async function startWorkerPool(options: WorkerPoolOptions): Promise<Inges
 const END_MS_MAX = 1_000;
 const CLOSE: WorkerCommand = "close";
 
-/** Lets a thread end by itself, so that it is not cut off inside the engine; one that does not end in time is cut off. */
+/** Lets a thread end by itself, for a while: one that is cut off inside the secp256k1 addon takes the process with it. */
 async function end(worker: Worker): Promise<void> {
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   const timer = setTimeout(() => void worker.terminate(), END_MS_MAX);

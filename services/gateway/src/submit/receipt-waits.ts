@@ -14,43 +14,41 @@ interface Waiting {
   hash: Uint8Array;
   resolve: (transaction: ArchiveTransaction | null) => void;
 }
-const QUERY_HASHES_MAX = 256;
 
 export function makeReceiptWaits(view: ChainView, archive: Archive, log: Logger): ReceiptWaits {
   const waiting = new Map<string, Set<Waiting>>();
-  let isAsking = false;
+  let isLooking = false;
+  let mustLookAgain = false;
 
   const ask = async (latest: Sealed): Promise<void> => {
     const hashes = [...waiting.values()].flatMap((group) => [...group].slice(0, 1).map(({ hash }) => hash));
-    for (let start = 0; start < hashes.length; start += QUERY_HASHES_MAX) {
-      const found = await archive.transactions(concatBytes(hashes.slice(start, start + QUERY_HASHES_MAX)), latest.number);
-      if ("error" in found) {
-        log.warn({ ...found.error }, "The archive could not tell of transactions that are waited for.");
-        return;
-      }
-      for (const transaction of found.value) {
-        if (transaction === null || transaction.block === null || transaction.block.number > latest.number) continue;
-        for (const { resolve } of waiting.get(hexOf(transaction.hash)) ?? []) resolve(transaction);
-      }
+    const found = await archive.transactions(concatBytes(hashes), latest.number);
+    if ("error" in found) {
+      log.warn({ ...found.error }, "The archive could not tell of transactions that are waited for.");
+      return;
+    }
+    for (const transaction of found.value) {
+      if (transaction === null || transaction.block === null || transaction.block.number > latest.number) continue;
+      for (const { resolve } of waiting.get(hexOf(transaction.hash)) ?? []) resolve(transaction);
     }
   };
 
-  /** A block that is sealed while an answer is on its way is asked for after it: one round at a time. */
+  /** One round at a time; what is sealed or begins to wait meanwhile is looked for after it. */
   const look = async (): Promise<void> => {
-    if (isAsking) return;
-    isAsking = true;
+    mustLookAgain = true;
+    if (isLooking) return;
+    isLooking = true;
     try {
-      for (let asked = -1; waiting.size > 0;) {
+      while (mustLookAgain && waiting.size > 0) {
+        mustLookAgain = false;
         const latest = view.latest();
-        if (latest === null || latest.number === asked) break;
-        asked = latest.number;
-        await ask(latest);
+        if (latest !== null) await ask(latest);
       }
     } catch (error) {
       if (!isIoError(error)) throw error;
       log.warn({ ...error.detail }, "No archive answers; the next block asks again.");
     } finally {
-      isAsking = false;
+      isLooking = false;
     }
   };
   view.onSealed(() => void look());

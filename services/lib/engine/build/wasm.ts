@@ -64,16 +64,26 @@ function output(command: string, args: string[]): string | null {
   }
 }
 
+/** Paths of the building machine have no place in the module. Of several that fit, rustc takes the last. */
+function remaps(rustc: string): [path: string, name: string][] {
+  const cargo = process.env["CARGO_HOME"] ?? `${process.env["HOME"]}/.cargo`;
+  const registry = `${cargo}/registry/src`;
+  const indexes = existsSync(registry) ? readdirSync(registry) : [];
+  return [
+    [cargo, "cargo"],
+    ...indexes.map((index): [string, string] => [`${registry}/${index}`, "crates"]),
+    [output(rustc, ["--print", "sysroot"]) ?? "", "rust"],
+    [CRATE, "engine/"],
+  ];
+}
+
 function build({ rustc, linker }: Compiler): void {
   const target = process.env["CARGO_TARGET_DIR"] ?? fileURLToPath(new URL("../rust/target/wasm", import.meta.url));
   const flags = [
     `-Clinker=${linker}`,
     "-Clinker-flavor=wasm-ld",
     "-Ctarget-feature=+simd128,+bulk-memory,+atomics,+mutable-globals",
-    // Paths of the building machine have no place in the module.
-    `--remap-path-prefix=${process.env["CARGO_HOME"] ?? `${process.env["HOME"]}/.cargo`}=cargo`,
-    `--remap-path-prefix=${output(rustc, ["--print", "sysroot"])}=rust`,
-    `--remap-path-prefix=${CRATE}=engine/`,
+    ...remaps(rustc).map(([path, name]) => `--remap-path-prefix=${path}=${name}`),
     ...linkerArguments.map((argument) => `-Clink-arg=${argument}`),
   ];
   execFileSync("cargo", ["build", "--release", "--locked", "--target", TARGET, "-Zbuild-std=std,panic_abort"], {

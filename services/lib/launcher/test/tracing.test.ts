@@ -1,4 +1,4 @@
-/** One trace from the JSON-RPC request through the flush to the partition, as a receiver of OTLP sees it. */
+/** One trace from the JSON-RPC request through the flush and the partition to the block, as a receiver of OTLP sees it. */
 import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -9,9 +9,7 @@ import { CHAIN_ID, type TestCluster, startTestCluster } from "./cluster.ts";
 interface Span {
   service: string;
   name: string;
-  kind: number;
   spanId: string;
-  traceId: string;
   parents: string[]; // parent and links
 }
 interface Otlp {
@@ -20,9 +18,7 @@ interface Otlp {
     scopeSpans: {
       spans: {
         name: string;
-        kind: number;
         spanId: string;
-        traceId: string;
         parentSpanId?: string;
         links?: { spanId: string }[];
       }[];
@@ -37,9 +33,9 @@ let on: TestCluster;
 function take({ resourceSpans = [] }: Otlp): void {
   for (const { resource, scopeSpans } of resourceSpans) {
     const service = resource.attributes.find(({ key }) => key === "service.name")?.value.stringValue ?? "";
-    for (const { name, kind, spanId, traceId, parentSpanId, links = [] } of scopeSpans.flatMap((scope) => scope.spans)) {
+    for (const { name, spanId, parentSpanId, links = [] } of scopeSpans.flatMap((scope) => scope.spans)) {
       const parents = [parentSpanId ?? "", ...links.map((link) => link.spanId)].filter((id) => id !== "");
-      spans.set(spanId, { service, name, kind, spanId, traceId, parents });
+      spans.set(spanId, { service, name, spanId, parents });
     }
   }
 }
@@ -79,21 +75,18 @@ function causesOf(span: Span): Span[] {
   return [...causes.values()];
 }
 
-test("a transaction's way is one tree over four services", async () => {
+test("a transaction's way is one tree over four services, from the request to the block", async () => {
   const sender = testAccounts(1)[0] as TestAccount;
   const transaction = { nonce: 0, to: sender.addressBytes, data: new Uint8Array(0), valueWei: 1n, gasLimit: 21_000 };
   const { raw, hash } = sign(CHAIN_ID, sender, transaction);
   expect(await on.rpc.call("eth_sendRawTransaction", raw)).toBe(hash);
+  const want = ["gateway rpc", "gateway submit", "scheduler flush", "partition apply", "partition publish"];
   await vi.waitFor(
     () => {
-      const applied = [...spans.values()].filter(({ service }) => service === "meridian-partition");
-      const ways = applied.map((span) => causesOf(span).map(({ service, kind }) => `${service} ${kind}`));
-      const whole = ways.filter(
-        (way) => way.includes("meridian-gateway 2") && way.some((step) => step.startsWith("meridian-scheduler")),
-      );
-      expect(whole.length, JSON.stringify([...spans.values()].map(({ service, name }) => `${service} ${name}`))).toBeGreaterThan(
-        0,
-      );
+      const blocks = [...spans.values()].filter((span) => span.service === "meridian-archive" && span.name === "block");
+      const ways = blocks.map((span) => causesOf(span).map(({ service, name }) => `${service.replace("meridian-", "")} ${name}`));
+      const whole = ways.filter((way) => want.every((step) => way.includes(step)));
+      expect(whole.length, [...spans.values()].map(({ service, name }) => `${service} ${name}`).join(", ")).toBeGreaterThan(0);
     },
     { timeout: 15_000, interval: 200 },
   );

@@ -6,20 +6,21 @@ import { isIoError } from "@meridian/core";
 export interface AskOptions {
   /** Of one request: longer than a partition waits for a block. */
   timeoutMs: number;
-  /** How long to ask again while there is no responder: a host that restarts needs moments. */
+  /** How long to ask again while nobody is there, or no server: what restarts needs moments. */
   absentMsMax: number;
 }
 
 const ABSENT_POLL_MS = 50;
 
-/** @throws IoError NO_RESPONDERS | TIMEOUT */
+/** @throws IoError NO_RESPONDERS | TIMEOUT | UNREACHABLE */
 export async function ask(wire: Wire, subject: string, payload: Uint8Array, options: AskOptions): Promise<Uint8Array> {
   const deadlineAt = performance.now() + options.absentMsMax;
   for (;;) {
     try {
       return await wire.request(subject, payload, { timeoutMs: options.timeoutMs });
     } catch (error) {
-      if (!isIoError(error, "NO_RESPONDERS") || performance.now() >= deadlineAt) throw error;
+      const isAbsent = isIoError(error, "NO_RESPONDERS") || isIoError(error, "UNREACHABLE");
+      if (!isAbsent || performance.now() >= deadlineAt) throw error;
     }
     await sleep(ABSENT_POLL_MS);
   }

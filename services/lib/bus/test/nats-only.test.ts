@@ -177,3 +177,15 @@ test("a disk that takes no more: nothing acknowledged is lost, and a restarted s
   await again.out.publish(0, outRecords(1, 2));
   expect((await readOut(again, 0, 2)).length).toBeGreaterThan(0);
 });
+
+test("reading an object leaves nothing behind on the server", async () => {
+  const server = await serverOf();
+  const bus = await busOf(server);
+  const large = new Uint8Array(3_000_000).map((_, index) => index % 251);
+  await bus.objects.put("snapshot/0/1/000000", large);
+  for (let read = 0; read < 5; read++) expect(await bus.objects.get("snapshot/0/1/000000")).toEqual(large);
+  const nc = await connect({ servers: server.url });
+  const { state } = await (await jetstreamManager(nc)).streams.info("OBJ_OBJECTS");
+  await nc.close();
+  expect(state.consumer_count).toBe(0);
+});

@@ -12,6 +12,7 @@ import type { KeyValues } from "../settings.ts";
 import type { Connection } from "./connection.ts";
 import { ioErrorOf } from "./connection.ts";
 import { SERVER_ERROR } from "./jetstream-api.ts";
+import { readObject } from "./read-object.ts";
 
 /**
  * Runs one operation of a NATS library within a time limit and in our errors.
@@ -80,10 +81,8 @@ export async function openObjects(connection: Connection, replicas: number): Pro
       run(name, async () => void (await store.putBlob({ name, options: { max_chunk_size: OBJECT_CHUNK_BYTES } }, bytes))),
     get: (name) =>
       run(name, async () => {
-        const bytes = await store.getBlob(name).catch((error: unknown) => {
-          throw corruptOr(name, error);
-        });
-        return bytes === null ? undefined : plainBytes(bytes);
+        const info = await store.info(name);
+        return info === null || info.deleted ? undefined : readObject(connection, info);
       }),
     delete: (name) =>
       run(name, async () => {
@@ -96,10 +95,4 @@ export async function openObjects(connection: Connection, replicas: number): Pro
         return names.filter((name) => name.startsWith(prefix)).sort();
       }),
   };
-}
-
-/** The library says by its text alone that what it read does not have the digest that was written. */
-function corruptOr(name: string, error: unknown): unknown {
-  const isCorrupt = error instanceof Error && error.message.includes("digests do not match");
-  return isCorrupt ? new IoError({ code: "OBJECT_CORRUPT", name }, "never", error) : error;
 }

@@ -257,7 +257,8 @@ function servicesOf(options: ClusterOptions, folder: DataFolder, ports: number[]
     ...ports.map((port, index): ServiceProcess => ({
       name: `gateway-${index}`,
       kind: "gateway",
-      env: { MERIDIAN_HTTP_HOST: HOST, MERIDIAN_HTTP_PORT: `${port}` },
+      // Pages in development come from any port of this machine; the keys here are public and the socket is on loopback.
+      env: { MERIDIAN_HTTP_HOST: HOST, MERIDIAN_HTTP_PORT: `${port}`, MERIDIAN_CORS_ORIGINS: "*" },
     })),
   ];
 }

@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   const running = runArchive(ports, { instance, retentionBlocks, snapshotBlocks });
   const health = await serveHealth(settings.healthPort, () => readinessOf(running));
   const { head } = running.status();
-  telemetry.log.info({ instance, engine: engine.build, head, healthPort: health?.port ?? 0 }, "Archive started");
+  telemetry.log.info({ engine: engine.build, head, healthPort: health?.port ?? 0 }, "Archive started");
   const signalled = stopSignal();
   const failed = running.done.then(() => signalled); // An alarm ends intake, not the process.
   const lost = bus.closed.then(() => {

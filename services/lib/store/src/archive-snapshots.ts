@@ -18,6 +18,8 @@ import type { SnapshotDamage } from "./snapshots.ts";
 
 export interface ArchiveManifest {
   format: number;
+  /** Genesis hash of the chain. */
+  chain: string;
   /** Newest block in it, its hash, and the OUT sequence up to which everything is in blocks. */
   block: number;
   hash: string;
@@ -81,14 +83,15 @@ function parseManifest(bytes: Uint8Array | undefined): ArchiveManifest | null {
 /**
  * Takes a snapshot of everything up to `block`, unless there is one as new, and removes what is older than the newest two.
  * Goes back to the event loop between chunks; the store may take on blocks meanwhile.
- * @returns the kept manifests, newest first
+ * @returns the kept manifests, newest first, as far as their blocks are here: OUT may be cut by these
  * @throws IoError SNAPSHOT_FOREIGN if the snapshots that are there are of another chain
  */
 export async function takeArchiveSnapshot(objects: Objects, store: ArchiveStore, block: number): Promise<ArchiveManifest[]> {
   const { kept } = await readArchiveSnapshots(objects);
+  for (const manifest of kept) checkChain(store, manifest);
   const [newest] = kept;
-  if (newest !== undefined && newest.block >= block) return kept;
-  checkChain(store, newest);
+  // Taken by another archive: it counts here once its blocks are here and are the same.
+  if (newest !== undefined && newest.block >= block) return kept.filter((manifest) => store.block(manifest.block) !== null);
   const chunks = chunksToKeep(store, newest);
   const stored = store.block(block);
   assert(stored !== null, `block ${block} of a snapshot is not there`);
@@ -100,15 +103,17 @@ export async function takeArchiveSnapshot(objects: Objects, store: ArchiveStore,
     first = last + 1;
   }
   const { sequence } = stored.progress;
-  const manifest: ArchiveManifest = { format: MANIFEST_FORMAT, block, hash: hexOf(stored.hash), sequence, chunks };
+  const facts = { format: MANIFEST_FORMAT, chain: store.chain(), block, hash: hexOf(stored.hash), sequence };
+  const manifest: ArchiveManifest = { ...facts, chunks };
   await objects.put(manifestName(block), packManifest(manifest));
   return removeOld(objects, [manifest, ...kept]);
 }
 
-function checkChain(store: ArchiveStore, newest: ArchiveManifest | undefined): void {
-  const own = newest && store.block(newest.block);
-  if (newest === undefined || own === null || own === undefined || hexOf(own.hash) === newest.hash) return;
-  throw new IoError({ code: "SNAPSHOT_FOREIGN", block: newest.block, hash: newest.hash, own: hexOf(own.hash) }, "never");
+/** @throws IoError SNAPSHOT_FOREIGN if a snapshot is not of the store's chain */
+function checkChain(store: ArchiveStore, { chain, block, hash }: ArchiveManifest): void {
+  const own = store.block(block);
+  if (chain === store.chain() && (own === null || hexOf(own.hash) === hash)) return;
+  throw new IoError({ code: "SNAPSHOT_FOREIGN", block, hash, own: own === null ? "" : hexOf(own.hash), chain }, "never");
 }
 
 /** Chunks of the snapshot before that go on: not those of removed blocks, and not a small last one if it can be written again. */
@@ -199,7 +204,7 @@ export function needsRestore(store: ArchiveStore, kept: readonly ArchiveManifest
  * by hash. A damaged chunk ends the way through that snapshot; the older one goes on from the blocks already there.
  * @param onChunk  called after each chunk with its last block
  * @returns what was damaged
- * @throws IoError RESTORE_FAILED if OUT may not hold what comes after the blocks that could be had
+ * @throws IoError SNAPSHOT_FOREIGN; RESTORE_FAILED if OUT may not hold what comes after the blocks that could be had
  */
 export async function restoreArchive(
   objects: Objects,
@@ -207,6 +212,7 @@ export async function restoreArchive(
   onChunk: (number: number) => void,
 ): Promise<SnapshotDamage[]> {
   const { kept, damaged } = await readArchiveSnapshots(objects);
+  for (const manifest of kept) checkChain(store, manifest);
   for (const manifest of kept) {
     const head = store.head();
     if (head !== null && head.number >= manifest.block) break;

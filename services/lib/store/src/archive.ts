@@ -38,6 +38,8 @@ export interface ArchiveReads {
 export interface ArchiveStore extends ArchiveReads {
   /** Makes the store that of one chain if it is nobody's yet. @returns the genesis hash of the chain whose store it is */
   claim(genesisHash: string): Promise<string>;
+  /** Genesis hash of the chain whose store it is. @throws BugError before `claim` */
+  chain(): string;
   /** The newest block, null if there is none. */
   head(): ChainHead | null;
   /** Number of the oldest block; 0 if there is none. */
@@ -101,15 +103,7 @@ export function openArchive(folder: string): ArchiveStore {
   }
 
   return {
-    async claim(genesisHash) {
-      const owner = readText(tables, "chain");
-      if (owner !== null) return owner;
-      await commit(tables, () => {
-        void tables.meta.put("format", Uint8Array.of(ARCHIVE_FORMAT));
-        void tables.meta.put("chain", Buffer.from(genesisHash));
-      });
-      return genesisHash;
-    },
+    ...ownershipOf(tables),
     head: () => head,
     oldest: () => oldest,
     start() {
@@ -156,5 +150,24 @@ function readsOf(tables: ArchiveTables): ArchiveReads {
     find: (hash) => findTransaction(tables, hash),
     logs: (filter, first, last, budget, found) => findLogs(tables, filter, first, last, budget, found),
     bytes: () => tableBytes(tables),
+  };
+}
+
+function ownershipOf(tables: ArchiveTables): Pick<ArchiveStore, "claim" | "chain"> {
+  return {
+    async claim(genesisHash) {
+      const owner = readText(tables, "chain");
+      if (owner !== null) return owner;
+      await commit(tables, () => {
+        void tables.meta.put("format", Uint8Array.of(ARCHIVE_FORMAT));
+        void tables.meta.put("chain", Buffer.from(genesisHash));
+      });
+      return genesisHash;
+    },
+    chain() {
+      const owner = readText(tables, "chain");
+      assert(owner !== null, "the store is nobody's");
+      return owner;
+    },
   };
 }

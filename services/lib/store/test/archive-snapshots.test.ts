@@ -33,9 +33,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function openStore(name: string): ArchiveStore {
+async function openStore(name: string, chain = "aa"): Promise<ArchiveStore> {
   const store = openArchive(join(folder, name));
   opened.push(store);
+  await store.claim(chain);
   return store;
 }
 async function putUpTo(store: ArchiveStore, last: number): Promise<void> {
@@ -74,9 +75,9 @@ function expectSame(store: ArchiveStore, block: AssembledBlock): void {
 }
 
 test("a fresh store restores the newest snapshot and is the same as the one it came from", async () => {
-  const kept = await snapshots(openStore("a"), 20, 40, 60);
+  const kept = await snapshots(await openStore("a"), 20, 40, 60);
   expect(kept.map(({ block, sequence }) => [block, sequence])).toEqual([60, 40].map((at) => [at, blocks[at]!.progress.sequence]));
-  const fresh = openStore("b");
+  const fresh = await openStore("b");
   expect(needsRestore(fresh, kept)).toBe(true);
   const seen: number[] = [];
   expect(await restoreArchive(objects, fresh, (number) => seen.push(number))).toEqual([]);
@@ -88,7 +89,7 @@ test("a fresh store restores the newest snapshot and is the same as the one it c
 });
 
 test("only two snapshots are kept, with the chunks that they name", async () => {
-  const kept = await snapshots(openStore("a"), 10, 20, 30, 40, 50);
+  const kept = await snapshots(await openStore("a"), 10, 20, 30, 40, 50);
   const needed = kept.flatMap(({ block, chunks }) => [`archive/${block}/manifest`, ...chunks.map(({ object }) => object)]);
   expect([...names.keys()].sort()).toEqual([...new Set(needed)].sort());
   expect(kept.map(({ block }) => block)).toEqual([50, 40]);
@@ -101,9 +102,9 @@ test.each<[what: string, damage: () => void, head: number, damaged: string[]]>([
   ["a manifest cut off", () => names.set("archive/40/manifest", new Uint8Array(20)), 20, ["archive/40/manifest"]],
   ["a chunk of the older", () => flip("archive/20/0"), 40, []],
 ])("damage falls back: %s", async (_what, damage, head, damaged) => {
-  await snapshots(openStore("a"), 20, 40);
+  await snapshots(await openStore("a"), 20, 40);
   damage();
-  const fresh = openStore("b");
+  const fresh = await openStore("b");
   const found = await restoreArchive(objects, fresh, () => undefined);
   expect(found.map(({ object }) => object)).toEqual(damaged);
   expect(fresh.head()!.number).toBe(head);
@@ -111,9 +112,9 @@ test.each<[what: string, damage: () => void, head: number, damaged: string[]]>([
 });
 
 test("both damaged: refused if OUT was cut, read from OUT if it was not", async () => {
-  await snapshots(openStore("a"), 20);
+  await snapshots(await openStore("a"), 20);
   flip("archive/20/0");
-  const one = openStore("b");
+  const one = await openStore("b");
   expect(await restoreArchive(objects, one, () => undefined)).toHaveLength(1);
   expect(one.head()).toBeNull();
   await snapshots(opened[0]!, 40);
@@ -124,9 +125,9 @@ test("both damaged: refused if OUT was cut, read from OUT if it was not", async 
 });
 
 test("a store that is far behind goes on from its own blocks", async () => {
-  const behind = openStore("b");
+  const behind = await openStore("b");
   await putUpTo(behind, 5);
-  const kept = await snapshots(openStore("a"), 20, 40);
+  const kept = await snapshots(await openStore("a"), 20, 40);
   expect(needsRestore(behind, kept)).toBe(true);
   const seen: number[] = [];
   await restoreArchive(objects, behind, (number) => seen.push(number));
@@ -135,8 +136,8 @@ test("a store that is far behind goes on from its own blocks", async () => {
 });
 
 test("with retention: snapshots start later, and a store behind their start begins anew", async () => {
-  const short = openStore("a");
-  const behind = openStore("b");
+  const short = await openStore("a");
+  const behind = await openStore("b");
   await putUpTo(behind, 5);
   await snapshots(short, 20, 40);
   await putUpTo(short, 55);
@@ -149,7 +150,7 @@ test("with retention: snapshots start later, and a store behind their start begi
 });
 
 test("two archives take the same snapshots in any order without harm", async () => {
-  const [left, right] = [openStore("a"), openStore("b")];
+  const [left, right] = [await openStore("a"), await openStore("b")];
   await snapshots(left, 20, 40);
   const before = new Map(names);
   expect(await snapshots(right, 40)).toHaveLength(2);
@@ -158,16 +159,18 @@ test("two archives take the same snapshots in any order without harm", async () 
   await putUpTo(left, 60);
   await Promise.all([takeArchiveSnapshot(objects, left, 60), takeArchiveSnapshot(objects, right, 60)]);
   expect((await readArchiveSnapshots(objects)).kept.map(({ block }) => block)).toEqual([60, 40]);
-  const fresh = openStore("c");
+  const fresh = await openStore("c");
   expect(await restoreArchive(objects, fresh, () => undefined)).toEqual([]);
   for (const block of blocks.slice(0, 61)) expectSame(fresh, block);
 });
 
 test("snapshots of another chain are not touched", async () => {
-  await snapshots(openStore("a"), 20);
-  const other = openStore("b");
+  await snapshots(await openStore("a"), 20);
+  const other = await openStore("b");
   for (const block of testBlocks({ seed: 7, blocks: 30 })) await other.put([block]);
   await expect(takeArchiveSnapshot(objects, other, 30)).rejects.toMatchObject({
     detail: { code: "SNAPSHOT_FOREIGN", block: 20 },
   });
+  const empty = await openStore("c", "bb");
+  await expect(restoreArchive(objects, empty, () => undefined)).rejects.toMatchObject({ detail: { code: "SNAPSHOT_FOREIGN" } });
 });

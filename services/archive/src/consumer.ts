@@ -126,8 +126,9 @@ export class Consumer {
 
   async #take(assembly: Assembly, message: OutBatch): Promise<void> {
     const { metrics } = this.#parts;
-    if (this.#ports.telemetry.on && "traceparent" in message.headers) this.#causes.set(message.firstSequence, message.headers);
-    const { duplicates, unchecked } = takeRecords(assembly, message);
+    const { taken, duplicates, unchecked } = takeRecords(assembly, message);
+    const isTraced = this.#ports.telemetry.on && "traceparent" in message.headers;
+    if (isTraced && taken > 0) this.#causes.set(message.firstSequence, message.headers);
     if (duplicates > 0) metrics.duplicates(duplicates, { compared: true });
     if (unchecked > 0) metrics.duplicates(unchecked, { compared: false });
     for (;;) {

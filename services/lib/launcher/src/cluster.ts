@@ -122,7 +122,7 @@ class LocalCluster implements Cluster {
     this.nats = nats;
     this.natsUrl = nats.url;
     this.rpcUrls = rpcUrls;
-    this.#watchdog = startWatchdog(folder.pidsFile);
+    this.#watchdog = startWatchdog();
     this.processes = new Map<string, SupervisedProcess>();
     for (const process of servicesOf(options, folder, ports)) this.#add(process);
     for (const process of this.processes.values()) process.start();

@@ -3,7 +3,6 @@
  *
  * F1. One launcher at a time: `launcher.json` holds the number of the process that uses the folder.
  * F2. `cluster.json` holds what the chain was made with and can never change: a start with other values is refused.
- * F3. `pids-<launcher>` holds the numbers of the running services, for the watchdog.
  */
 import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,7 +20,6 @@ export interface DataFolder {
   readonly logs: string;
   readonly nats: string;
   readonly genesisFile: string;
-  readonly pidsFile: string;
   archive(index: number): string;
   release(): Promise<void>;
 }
@@ -57,7 +55,6 @@ export async function takeFolder(path: string, facts: ChainFacts, rpcUrl: string
     logs: join(path, "logs"),
     nats: join(path, "nats"),
     genesisFile: join(path, "genesis.json"),
-    pidsFile: join(path, `pids-${process.pid}-${Date.now()}`),
     archive: (index) => join(path, `archive-${index}`),
     release: () => rm(lockFileOf(path), { force: true }),
   };

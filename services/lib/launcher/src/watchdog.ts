@@ -1,6 +1,8 @@
-/** Ends the services if the launcher dies without time to do so (kill -9): a shell that waits for the end of a pipe. */
+/**
+ * Ends the services if the launcher dies without time to do so (kill -9): a shell that reads their numbers from a pipe, and acts
+ * on the last ones when the pipe ends. Nothing stands in a file, so it works also if the data folder is gone by then.
+ */
 import { spawn } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
 
 export interface Watchdog {
   /** Says which processes run now. */
@@ -9,12 +11,11 @@ export interface Watchdog {
   dismiss(): void;
 }
 
-const SCRIPT = 'trap "" INT TERM HUP; cat > /dev/null; [ -s "$1" ] && kill -TERM $(cat "$1") 2> /dev/null; rm -f "$1"';
+const SCRIPT =
+  'trap "" INT TERM HUP; pids=; while read -r line; do pids=$line; done; [ -n "$pids" ] && kill -TERM $pids 2> /dev/null';
 
-/** @param pidsFile where the numbers stand, one a line; no other watchdog may use it */
-export function startWatchdog(pidsFile: string): Watchdog {
-  writeFileSync(pidsFile, "");
-  const child = spawn("sh", ["-c", SCRIPT, "sh", pidsFile], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
+export function startWatchdog(): Watchdog {
+  const child = spawn("sh", ["-c", SCRIPT], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
   child.unref();
   (child.stdin as unknown as { unref?: () => void }).unref?.(); // The pipe alone shall not keep the launcher alive.
   child.on("error", (error) => process.emitWarning(`no watchdog: ${error.message}`));
@@ -22,12 +23,12 @@ export function startWatchdog(pidsFile: string): Watchdog {
   let isDismissed = false;
   return {
     watch: (pids) => {
-      if (!isDismissed) writeFileSync(pidsFile, pids.filter((pid) => pid > 0).join("\n"));
+      if (!isDismissed) child.stdin.write(`${pids.filter((pid) => pid > 0).join(" ")}\n`);
     },
     dismiss: () => {
+      if (isDismissed) return;
       isDismissed = true;
-      rmSync(pidsFile, { force: true });
-      child.stdin.end();
+      child.stdin.end("\n");
     },
   };
 }

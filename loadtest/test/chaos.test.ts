@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Cluster, startCluster } from "@meridian/launcher";
+import { RpcSource, describeDifference, verify } from "@meridian/verify";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { failuresOf, runChaos } from "../chaos/chaos.ts";
 import { FAULTS } from "../chaos/faults.ts";
@@ -29,4 +30,10 @@ test("after kill -9 of every process and pauses of leader and host nothing ackno
   expect(report.faults).toHaveLength(FAULTS.length);
   expect(report.acknowledged).toBe(report.checked.receipts);
   expect(report.verified.transactions).toBeGreaterThan(report.acknowledged);
+
+  // A new leader has snapshots taken: a replay from the newest ones must come to the same.
+  const from = report.verified.head.number;
+  const again = await verify(new RpcSource(cluster.rpcUrl), { from, snapshot: true, differencesMax: 5 });
+  expect(again.start).toMatch(/^snapshot of block \d+$/);
+  expect(again.differences.map((difference) => describeDifference(difference))).toEqual([]);
 });

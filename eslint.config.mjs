@@ -1,6 +1,7 @@
 /**
  * Lint rules of the workspace. What they say in words: docs/STYLE.md. services/lib/tidy proves of each fence that it bites.
  */
+import { builtinModules } from "node:module";
 import js from "@eslint/js";
 import nx from "@nx/eslint-plugin";
 import { defineConfig } from "eslint/config";
@@ -27,7 +28,7 @@ const ENGINES = [
   { home: "services/lib/bus", packages: ["@nats-io/*", "nats", "msgpackr"] },
   { home: "services/lib/store", packages: ["lmdb"] },
   { home: "services/lib/telemetry", packages: ["@opentelemetry/*", "pino"] },
-  { home: "services/lib/engine", packages: ["secp256k1"] },
+  { home: "services/lib/{engine,launcher}", packages: ["secp256k1"] }, // Recovery; the launcher's load signs.
   { home: "operators", packages: ["@kubernetes/client-node"] },
 ];
 
@@ -49,6 +50,10 @@ const BANNED_SYNTAX = [
     message: "Handle the error or let it pass: an empty catch loses it.",
   },
   {
+    selector: "ImportSpecifier[imported.name='createRequire']",
+    message: "Import it: what is required by a call passes all fences.",
+  },
+  {
     selector: "ThrowStatement > NewExpression[callee.name=/^(Error|TypeError|RangeError)$/]",
     message: "Refusals are values, failures are IoError, bugs go through assert.",
   },
@@ -61,6 +66,19 @@ const BANNED_BANG = {
     ":not([expression.type='MemberExpression'][expression.computed=true], [expression.callee.property.name='at'])",
   message: "`!` only on an indexed element of a packed buffer or checked list.",
 };
+
+/** What would let core reach around its fences. */
+const BANNED_IN_CORE = [
+  { selector: "ImportExpression", message: "Core loads nothing at run time." },
+  { selector: "MemberExpression[object.name='globalThis']", message: "Core knows no globals." },
+];
+
+/** Packages without an entry for import: CommonJS whose files are found by `require`. */
+const REQUIRING = [
+  "services/lib/engine/src/native.ts",
+  "services/lib/engine/test/token.ts",
+  "services/lib/launcher/src/workload/compile.ts",
+];
 
 const BANNED_IN_TESTS = [
   {
@@ -89,7 +107,7 @@ const coreFences = [
   ...engineFences(null),
   { group: ["node:*"], message: "Core does no I/O and knows no process." },
   {
-    regex: "^(fs|path|os|net|http|https|crypto|events|util|stream|worker_threads|child_process)(/.*)?$",
+    regex: `^(${builtinModules.filter((name) => !name.includes("/")).join("|")})(/.*)?$`,
     message: "Core does no I/O.",
   },
 ];
@@ -161,6 +179,7 @@ export default defineConfig(
     ignores: TESTS,
     rules: {
       ...restrictImports(coreFences),
+      "no-restricted-syntax": ["error", ...BANNED_SYNTAX, BANNED_BANG, ...BANNED_IN_CORE],
       "no-restricted-globals": ["error", ...CORE_GLOBALS],
       "no-restricted-properties": ["error", { object: "Math", property: "random", message: "Chance comes in as a value." }],
     },
@@ -182,6 +201,17 @@ export default defineConfig(
       "no-console": "off",
       "max-lines-per-function": "off", // A `describe` is a chapter, not a function.
       "no-restricted-syntax": ["error", ...BANNED_SYNTAX, ...BANNED_IN_TESTS],
+    },
+  },
+  {
+    files: REQUIRING,
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        ...BANNED_SYNTAX.filter(({ selector }) => !selector.includes("createRequire")),
+        BANNED_BANG,
+        ...BANNED_IN_TESTS,
+      ],
     },
   },
 );

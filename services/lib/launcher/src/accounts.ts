@@ -1,7 +1,7 @@
 /** Accounts of the test mnemonic that every Ethereum developer tool knows. Never use them where anything is at stake. */
-import { createRequire } from "node:module";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { bytesOfHex, hexOf } from "@meridian/core";
+import secp256k1 from "secp256k1";
 import { mnemonicToAccount } from "viem/accounts";
 
 export const TEST_MNEMONIC = "test test test test test test test test test test test junk";
@@ -13,14 +13,6 @@ export interface TestAccount {
   addressBytes: Uint8Array;
   privateKey: Uint8Array; // 32 bytes
 }
-
-interface Secp256k1 {
-  publicKeyCreate(privateKey: Uint8Array, compressed: boolean): Uint8Array;
-  ecdsaSign(message: Uint8Array, privateKey: Uint8Array): { signature: Uint8Array; recid: number };
-}
-
-/** The addon where its package brings one, else the same in JavaScript. */
-export const secp256k1 = createRequire(import.meta.url)("secp256k1") as Secp256k1;
 
 /** Accounts m/44'/60'/0'/0/`first` and on. About 1 ms each. */
 export function testAccounts(count: number, first = 0): TestAccount[] {

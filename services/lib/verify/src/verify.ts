@@ -44,7 +44,12 @@ export async function verify(source: ChainSource, options: VerifyOptions): Promi
   const common = chainRules(genesis.chainId);
   const differences = new Differences(options.differencesMax);
   const latest = await source.latest();
-  const to = Math.min(options.to ?? latest, latest);
+  const to = options.to ?? latest;
+  if (to > latest)
+    throw new IoError({ code: "BLOCK_MISSING", text: `block ${to} is not there, the last sealed one is ${latest}` }, "never");
+  if (options.from > to) {
+    throw new IoError({ code: "NOTHING_TO_COMPARE", text: `from block ${options.from} to block ${to} there is none` }, "never");
+  }
   const run = new Run(source, common, differences, indexRanges(await source.rangeMap()));
   const snapshot = options.snapshot ? await source.snapshot(options.from - 1) : undefined;
   if (snapshot === undefined) await run.startAtGenesis(genesis);

@@ -191,6 +191,13 @@ test.each<[what: string, block: number, plant: (block: PublishedBlock) => Publis
 /** State root field of a header: after list header, parent hash, ommers hash and beneficiary. */
 const digestOf = ({ header }: PublishedBlock): Uint8Array => header.slice(3 + 33 + 33 + 21 + 1, 3 + 33 + 33 + 21 + 33);
 
+test.each<[what: string, from: number, to: number, code: string]>([
+  ["ends before it starts", 5, 3, "NOTHING_TO_COMPARE"],
+  ["ends behind the last block", 1, 1_000, "BLOCK_MISSING"],
+])("a range that %s is refused, not passed", async (_what, from, to, code) => {
+  await expect(verify(chain, { from, to, snapshot: false, differencesMax: 5 })).rejects.toMatchObject({ detail: { code } });
+});
+
 test("a replay from a snapshot has no difference either", async () => {
   const report = await verify(chain, { from: 4, snapshot: true, differencesMax: 5 });
   expect(report.differences.map(describeDifference)).toEqual([]);

@@ -4,7 +4,8 @@
  */
 import { hexOf } from "@meridian/core";
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import { type TestAccount, secp256k1 } from "../accounts.ts";
+import secp256k1 from "secp256k1";
+import type { TestAccount } from "../accounts.ts";
 
 export interface Unsigned {
   nonce: number;

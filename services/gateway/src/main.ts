@@ -1,10 +1,11 @@
 /** The gateway's process: environment -> settings -> ports -> run. */
 import { availableParallelism, hostname } from "node:os";
 import { connectBus } from "@meridian/bus";
-import { isIoError, readSettings, settingsHelp } from "@meridian/core";
+import { readSettings, settingsHelp } from "@meridian/core";
 import type { Durability } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import type { EngineChoice } from "@meridian/engine";
+import { fail, runMain, stopSignal } from "@meridian/process";
 import { startTelemetry, telemetrySettings } from "@meridian/telemetry";
 import { startWorkerPool } from "./ingest/worker-pool.ts";
 import { LIMITS } from "./limits.ts";
@@ -12,18 +13,11 @@ import { runGateway } from "./run.ts";
 import { gatewaySettings, limitsOf } from "./settings.ts";
 
 const VERSION = "0.1.0";
+const LOST = "the connection to NATS is gone for good";
 const STOP_MS_MAX = 5_000;
+const TITLE = "The Meridian gateway: Ethereum JSON-RPC over HTTP.";
 
-if (process.argv.includes("--help")) {
-  console.log(settingsHelp({ ...gatewaySettings, ...telemetrySettings }, "The Meridian gateway: Ethereum JSON-RPC over HTTP."));
-} else {
-  await main().catch(fail);
-}
-
-function fail(error: unknown): never {
-  console.error(isIoError(error) || error instanceof Error ? error.message : error);
-  process.exit(1);
-}
+await runMain(() => settingsHelp({ ...gatewaySettings, ...telemetrySettings }, TITLE), main);
 
 async function main(): Promise<void> {
   const settings = readSettings(gatewaySettings, process.env);
@@ -56,17 +50,11 @@ async function main(): Promise<void> {
   );
   const { chainId } = gateway.chain;
   log.info({ host: settings.httpHost, port: gateway.port, chainId, engine: engine.build, workers }, "Gateway listens");
-  const why = await Promise.race([signal(), bus.closed.then(() => "the connection to NATS is gone for good")]);
+  const why = await Promise.race([stopSignal(), bus.closed.then(() => LOST)]);
   log.info({ why }, "Stopping");
   setTimeout(() => fail("The gateway did not stop in time."), STOP_MS_MAX).unref();
   await gateway.stop();
   await bus.close();
   await telemetry.shutdown();
-  process.exit(why.startsWith("SIG") ? 0 : 1);
-}
-
-function signal(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
-  });
+  if (why === LOST) fail(LOST);
 }

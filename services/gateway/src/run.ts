@@ -1,12 +1,14 @@
 /** The gateway, put together from its ports. */
 import type { Bus, ChainSettings, EngineModule, Telemetry } from "@meridian/core";
+import { serveHealth } from "@meridian/process";
+import type { Readiness } from "@meridian/process";
 import { archiveReader } from "./chain/archive.ts";
 import { stateReader } from "./chain/state.ts";
 import { watchChain } from "./chain/view.ts";
 import type { ChainView } from "./chain/view.ts";
 import { makeGateway } from "./gateway.ts";
 import { rateLimit } from "./http/rate-limit.ts";
-import { serveHttp, serveProbes } from "./http/server.ts";
+import { serveHttp } from "./http/server.ts";
 import type { IngestLimits } from "./ingest/ingest.ts";
 import type { Ingest } from "./ingest/worker-pool.ts";
 import { LIMITS } from "./limits.ts";
@@ -44,8 +46,6 @@ export interface RunningGateway {
   readonly chain: ChainSettings;
   stop(): Promise<void>;
 }
-
-const PROBE_HOST = "0.0.0.0"; // Probes come from outside of the pod.
 
 /**
  * Resolves when the gateway listens, which it does once there is a chain.
@@ -94,7 +94,7 @@ export async function runGateway(ports: GatewayRunPorts, options: GatewayRunOpti
   const gateway = makeGateway({ ingest, calls, sends, rate: rateLimit(limits.callsPerSecondMax), telemetry }, limits);
   const readiness = () => readinessOf(view, load());
   const http = await serveHttp(gateway, limits, { ...options, readiness, log });
-  const probes = options.healthPort === 0 ? null : await serveProbes(options.healthPort, PROBE_HOST, readiness);
+  const probes = await serveHealth(options.healthPort, readiness);
   observe(telemetry, view, ingest, http.connections);
   return {
     port: http.port,
@@ -114,7 +114,7 @@ function callCounter(telemetry: Telemetry): CountCalls {
 }
 
 /** Ready: a leader is heard, so that transactions find their way and `latest` moves. */
-function readinessOf(view: ChainView, load: Record<string, number>): { isReady: boolean; facts: Record<string, unknown> } {
+function readinessOf(view: ChainView, load: Record<string, number>): Readiness {
   const term = view.leaderTerm();
   return { isReady: term !== null, facts: { term, latest: view.latest()?.number ?? null, ...load } };
 }

@@ -214,6 +214,48 @@ describe("values", () => {
     expect(rig.chain.reads.length - before).toBeLessThanOrEqual(2);
   });
 
+  describe("whose nonce was used already are the scheduler's to answer", () => {
+    const most = { value: (WEALTH * 3n) / 5n };
+    let [spender, raw]: [Rig | undefined, Hex] = [undefined, "0x"];
+    const send = (fields: Record<string, unknown>) =>
+      sign(fields).then((signed) => spender!.call("eth_sendRawTransaction", signed));
+    beforeAll(async () => {
+      spender = await startRig();
+      raw = await sign(most);
+      await spender.result("eth_sendRawTransaction", raw);
+    });
+    afterAll(() => spender?.stop());
+
+    test.each<[what: string, isForgotten: boolean]>([
+      ["sent again", false],
+      ["sent again when the scheduler has forgotten it", true],
+    ])("%s, its first copy spent the balance: its hash", async (_what, isForgotten) => {
+      if (isForgotten) spender!.chain.forgetHashes();
+      expect(await send(most)).toEqual({ jsonrpc: "2.0", id: 1, result: keccak256(raw) });
+    });
+
+    test("another with its nonce: nonce too low", async () => {
+      const answer = await send({ value: most.value + 1n });
+      expect(answer.error).toEqual({ code: -32_000, message: "nonce too low: next nonce 1, tx nonce 0" });
+    });
+
+    test("the next nonce without the funds is refused, nothing is submitted", async () => {
+      const before = spender!.chain.submits.length;
+      const answer = await send({ ...most, nonce: 1 });
+      const have = WEALTH - most.value;
+      expect(answer.error?.message).toBe(
+        `insufficient funds for gas * price + value: address ${alice.address} have ${have} want ${most.value}`,
+      );
+      expect(spender!.chain.submits.length).toBe(before);
+    });
+
+    test("sent again with the next one: it counts once", async () => {
+      const next = await sign({ value: WEALTH - most.value, nonce: 1 });
+      expect(await spender!.sendAll([raw, next])).toEqual([keccak256(raw), keccak256(next)]);
+      expect(spender!.errors).toEqual([]);
+    });
+  });
+
   test("a partition that does not answer refuses only its own senders", async () => {
     rig.chain.onRead = () => ({ op: "failed", failure: { code: "BUSY", limit: 9 } });
     const answer = await rig.call("eth_sendRawTransaction", await sign({ value: 1n, nonce: 9 }));

@@ -176,6 +176,18 @@ describe("eth_sendRawTransactionSync", () => {
     });
   });
 
+  test("each of a batch has its own time, also behind one that is no transaction", async () => {
+    const raws = ["0x", await sign(), await sign({}, bob)];
+    const method = "eth_sendRawTransactionSync";
+    const batch = raws.map((raw, id) => ({ jsonrpc: "2.0", id, method, params: [raw, [70, 30, 50][id]] }));
+    const answers = (await (await rig.post(batch)).json()) as RpcAnswer[];
+    expect(answers.map(({ error }) => error?.message)).toEqual([
+      "typed transaction too short: no bytes",
+      "The transaction was added to the log but its block was not sealed within 30 ms",
+      "The transaction was added to the log but its block was not sealed within 50 ms",
+    ]);
+  });
+
   test("a built block is not sealed", async () => {
     const answer = rig.call("eth_sendRawTransactionSync", await sign(), 100);
     await expect.poll(() => rig.chain.submits.length).toBe(1);

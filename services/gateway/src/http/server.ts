@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Headers, Logger } from "@meridian/core";
+import type { Readiness } from "@meridian/process";
 import type { Gateway } from "../gateway.ts";
 import type { Limits } from "../limits.ts";
 import { corsHeaders, isHostAllowed, preflightHeaders } from "./access.ts";
@@ -17,11 +18,9 @@ export interface HttpOptions {
   port: number;
   origins: readonly string[];
   hosts: readonly string[];
-  readiness: Readiness;
+  readiness: () => Readiness;
   log: Logger;
 }
-/** Whether the service can do its work now, and what it is at. */
-export type Readiness = () => { isReady: boolean; facts: Record<string, unknown> };
 
 export interface HttpServer {
   readonly port: number;
@@ -31,7 +30,6 @@ export interface HttpServer {
 }
 
 const CONTENT_TYPES = ["application/json", "application/json-rpc", "application/jsonrequest"];
-const PROBE_MS_MAX = 2_000; // A probe is one short line.
 const HINT = "Meridian answers Ethereum JSON-RPC here: POST application/json, for example eth_chainId.\n";
 
 export async function serveHttp(gateway: Gateway, limits: Limits, options: HttpOptions): Promise<HttpServer> {
@@ -57,17 +55,6 @@ export async function serveHttp(gateway: Gateway, limits: Limits, options: HttpO
     connections: () => connections,
     close: () => closeServer(server, limits.stopMsMax),
   };
-}
-
-/** /healthz and /readyz alone, for a port that only probes reach. */
-export async function serveProbes(port: number, host: string, readiness: Readiness): Promise<{ close(): Promise<void> }> {
-  const server = createServer({ headersTimeout: PROBE_MS_MAX, requestTimeout: PROBE_MS_MAX }, (request, response) => {
-    const path = request.url?.split("?")[0];
-    if (path === "/healthz" || path === "/readyz") answerProbe(path, response, readiness);
-    else plain(response, 404, "not found\n");
-  });
-  await listen(server, { host, port });
-  return { close: () => closeServer(server, 0) };
 }
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
@@ -160,7 +147,7 @@ function traceHeaders({ headers }: IncomingMessage): Headers {
   return trace;
 }
 
-function answerProbe(path: string, response: ServerResponse, readiness: Readiness): void {
+function answerProbe(path: string, response: ServerResponse, readiness: () => Readiness): void {
   const { isReady, facts } = readiness();
   const isGood = path === "/healthz" || isReady;
   const body = Buffer.from(`${JSON.stringify(facts)}\n`);

@@ -32,7 +32,7 @@ export interface Ingested {
   items: Uint32Array;
   /** Calls of other methods, for the main thread; their items have no text yet. */
   others: Call[];
-  /** Milliseconds that each synchronous send wants to wait, in order; null for the default. */
+  /** Milliseconds that each synchronous send whose transaction is valid wants to wait, in order; null for the default. */
   syncMs: (number | null)[];
   /** Numbers of the records that carry value, and the value of each (b32, big-endian). */
   valued: Uint32Array;
@@ -60,6 +60,7 @@ export function ingest(body: Uint8Array, engine: Pick<EngineModule, "decode">, l
   const offsets = txOffsets(records);
   const writer = new AnswerWriter(isBatch, items.length);
   const others: Call[] = [];
+  const syncMs: Ingested["syncMs"] = [];
   let [input, record] = [0, 0];
   for (const [index, item] of items.entries()) {
     const error = "error" in item ? item.error : sends.errors[index];
@@ -69,9 +70,14 @@ export function ingest(body: Uint8Array, engine: Pick<EngineModule, "decode">, l
     } else if ("call" in item && !isSend(item.call.method)) {
       writer.other(others.push(item.call) - 1);
     } else if ("call" in item) {
-      const refusal = refusalOf(decoded, sends, input++);
-      if (refusal === null) writer.send(item.call, records, offsets[record] ?? 0, record++);
-      else writer.error(idText, refusal);
+      const refusal = refusalOf(decoded, sends, input);
+      const waitMs = sends.waitMs[input++] ?? null;
+      if (refusal !== null) {
+        writer.error(idText, refusal);
+        continue;
+      }
+      if (item.call.method === SEND_SYNC) syncMs.push(waitMs);
+      writer.send(item.call, records, offsets[record] ?? 0, record++);
     }
   }
   return {
@@ -80,7 +86,7 @@ export function ingest(body: Uint8Array, engine: Pick<EngineModule, "decode">, l
     recordCount: record,
     ...writer.done(),
     others,
-    syncMs: sends.syncMs,
+    syncMs,
     ...findValues(records, offsets),
   };
 }
@@ -109,13 +115,14 @@ interface Sends {
   starts: number[];
   /** By the item's number: why a call that sends has no transaction. */
   errors: Record<number, RpcError>;
-  syncMs: (number | null)[];
+  /** By the number of the raw transaction: how long its call wants to wait, if it says so. */
+  waitMs: (number | null)[];
 }
 
 /** @param bodyBytes length of the JSON text, which is longer than all transactions in it together */
 function collectSends(items: readonly Item[], bodyBytes: number): Sends {
   const packed = Buffer.allocUnsafeSlow(bodyBytes + 4 * items.length);
-  const sends: Omit<Sends, "packed"> = { starts: [], errors: {}, syncMs: [] };
+  const sends: Omit<Sends, "packed"> = { starts: [], errors: {}, waitMs: [] };
   let end = 0;
   for (const [index, item] of items.entries()) {
     if (!("call" in item) || !isSend(item.call.method)) continue;
@@ -128,7 +135,7 @@ function collectSends(items: readonly Item[], bodyBytes: number): Sends {
     writeU32(packed, end, parsed.bytes);
     sends.starts.push(end + 4);
     end += 4 + parsed.bytes;
-    if (method === SEND_SYNC) sends.syncMs.push(parsed.waitMs);
+    sends.waitMs.push(parsed.waitMs);
   }
   return { packed: packed.subarray(0, end), ...sends };
 }

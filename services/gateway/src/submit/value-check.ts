@@ -1,9 +1,24 @@
 /**
  * Whether senders have what their transactions carry. Only a check in front of the log: between it and execution the balance can
  * change, and then the receipt says so. It saves the sender the nonce and the gas of a transaction that cannot succeed now.
+ * A nonce that was used already is the scheduler's to answer, whatever the balance: it may be this very transaction's own, sent
+ * again after a lost acknowledgement, and its first copy may have spent the balance.
  */
 import type { EngineModule } from "@meridian/core";
-import { ACCOUNT_CELL_BYTES, assert, CELL, hexOf, isIoError, PENDING, TX, txOffsets } from "@meridian/core";
+import {
+  ACCOUNT_CELL_BYTES,
+  assert,
+  CELL,
+  hexOf,
+  isIoError,
+  NONCE_CELL_BYTES,
+  PENDING,
+  readU64,
+  TX,
+  txNonce,
+  txOffsets,
+} from "@meridian/core";
+import { cellKey } from "../chain/state.ts";
 import type { Read, State } from "../chain/state.ts";
 import { bigNumber } from "../format/hex.ts";
 import { checksumAddress } from "../format/address.ts";
@@ -12,7 +27,7 @@ import { refused } from "../rpc/errors.ts";
 import type { RpcError } from "../rpc/errors.ts";
 
 /**
- * Reads each sender's balance once, in one request to each partition.
+ * Reads each sender's balance and next nonce once, in one request to each partition.
  * @returns by the record's number: why it is refused
  */
 export async function checkValues(ingested: Ingested, state: State, engine: EngineModule): Promise<Map<number, RpcError>> {
@@ -24,20 +39,22 @@ export async function checkValues(ingested: Ingested, state: State, engine: Engi
     const at = (offsets[number] ?? 0) + TX.sender;
     return records.subarray(at, at + 20);
   };
-  const balances = await readBalances(valued, senderOf, state);
+  const holdings = await readHoldings(valued, senderOf, state);
   const wanted = new Map<string, bigint>();
   valued.forEach((number, index) => {
     const sender = senderOf(number);
     const key = hexOf(sender);
-    const balance = balances.get(key);
-    assert(balance !== undefined, "a sender's balance was not asked for");
-    if ("error" in balance) {
-      refusals.set(number, balance.error);
+    const holding = holdings.get(key);
+    assert(holding !== undefined, "a sender's balance was not asked for");
+    if ("error" in holding) {
+      refusals.set(number, holding.error);
       return;
     }
+    const { balance, nextNonce } = holding.value;
+    if (txNonce(records, offsets[number] ?? 0) < nextNonce) return; // It spends nothing any more.
     // Earlier transactions of the same request spend too.
     const want = (wanted.get(key) ?? 0n) + bigNumber(values.subarray(index * 32, index * 32 + 32));
-    if (balance.value < want) refusals.set(number, insufficientFunds(sender, balance.value, want, engine));
+    if (balance < want) refusals.set(number, insufficientFunds(sender, balance, want, engine));
     else wanted.set(key, want);
   });
   return refusals;
@@ -50,9 +67,15 @@ export function insufficientFunds(sender: Uint8Array, have: bigint, want: bigint
   );
 }
 
-type Balances = Map<string, Read<bigint>>;
+/** What a sender has at present, and the nonce of its next transaction. */
+interface Holding {
+  balance: bigint;
+  nextNonce: number;
+}
+/** By the sender in hex. */
+type Holdings = Map<string, Read<Holding>>;
 
-async function readBalances(valued: Uint32Array, senderOf: (number: number) => Uint8Array, state: State): Promise<Balances> {
+async function readHoldings(valued: Uint32Array, senderOf: (number: number) => Uint8Array, state: State): Promise<Holdings> {
   const senders = new Map<number, Map<string, Uint8Array>>();
   for (const number of valued) {
     const sender = senderOf(number);
@@ -60,25 +83,33 @@ async function readBalances(valued: Uint32Array, senderOf: (number: number) => U
     const group = senders.get(owner) ?? new Map<string, Uint8Array>();
     senders.set(owner, group.set(hexOf(sender), sender));
   }
-  const balances: Balances = new Map();
+  const holdings: Holdings = new Map();
   const reads = [...senders].map(async ([partition, group]) => {
     const keys = [...group.keys()];
     const cells = await readCells(state, partition, [...group.values()]);
     keys.forEach((key, index) => {
-      const at = index * ACCOUNT_CELL_BYTES;
-      balances.set(key, "error" in cells ? cells : { value: bigNumber(cells.value.subarray(at + 21, at + 53)) });
+      holdings.set(key, "error" in cells ? cells : { value: holdingAt(cells.value, index * SENDER_CELLS_BYTES) });
     });
   });
   await Promise.all(reads);
-  return balances;
+  return holdings;
 }
+
+/** An account cell with a nonce cell behind it. */
+const SENDER_CELLS_BYTES = ACCOUNT_CELL_BYTES + NONCE_CELL_BYTES;
+const KEY_BYTES = 21;
+
+const holdingAt = (cells: Uint8Array, at: number): Holding => ({
+  balance: bigNumber(cells.subarray(at + 21, at + 53)),
+  nextNonce: readU64(cells, at + ACCOUNT_CELL_BYTES + 21),
+});
 
 /** A partition that does not answer refuses its senders' transactions, not those of others in the same request. */
 async function readCells(state: State, partition: number, senders: readonly Uint8Array[]): Promise<Read<Uint8Array>> {
-  const request = new Uint8Array(senders.length * 21);
+  const request = new Uint8Array(senders.length * 2 * KEY_BYTES);
   senders.forEach((sender, index) => {
-    request[index * 21] = CELL.account;
-    request.set(sender, index * 21 + 1);
+    request.set(cellKey(CELL.account, sender), index * 2 * KEY_BYTES);
+    request.set(cellKey(CELL.nonce, sender), (index * 2 + 1) * KEY_BYTES);
   });
   try {
     return await state.cells(partition, PENDING, request);

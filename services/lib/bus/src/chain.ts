@@ -4,6 +4,8 @@
  * C1. n counts from 1 without gap.
  * C2. Each message names the SHA-256 of the payload before it; zero before the first.
  * C3. The term never falls, the flush rises.
+ * C4. Each message carries the SHA-256 of its own payload in a header, so that a damaged one is refused before anything in it is
+ *     believed, also where no message behind it names its hash yet.
  */
 import { IoError, isIoError } from "@meridian/core";
 import type { Headers, LogBatch, LogMessage, LogPosition, PartitionId } from "@meridian/core";
@@ -36,9 +38,9 @@ export class Chain {
 
   /** @throws IoError GAP | CHAIN_BROKEN | FORMAT_UNKNOWN | MALFORMED */
   take(stored: StoredMessage): LogBatch {
-    const { message, previousHash } = decodeStored(stored);
+    const { message, previousHash, hash } = decodeStored(stored);
     this.#check(message, previousHash);
-    this.#position = { n: message.n, flush: message.flush, hash: hashOf(stored.payload) };
+    this.#position = { n: message.n, flush: message.flush, hash };
     this.#term = message.term;
     return { message, position: this.#position, headers: plainHeaders(stored.headers) };
   }
@@ -55,21 +57,45 @@ export class Chain {
   }
 }
 
-/** @throws IoError MALFORMED | FORMAT_UNKNOWN, with the place of the message */
-export function decodeStored(stored: StoredMessage): LinkedMessage {
+/** A message as it was found in the stream. */
+export interface DecodedMessage extends LinkedMessage {
+  /** SHA-256 of its payload, which is the one in its header. */
+  hash: Uint8Array;
+}
+
+/** @throws IoError CHAIN_BROKEN (C4) | MALFORMED | FORMAT_UNKNOWN, with the place of the message */
+export function decodeStored(stored: StoredMessage): DecodedMessage {
+  const { payload, headers } = stored;
+  const hash = hashOf(payload);
+  const want = headers[HASH_HEADER];
+  if (want !== undefined && want !== textOf(hash)) throw unlike(stored, "the payload does not have the hash in its header");
   try {
-    return decodeLogMessage(stored.payload);
+    const linked = decodeLogMessage(payload);
+    if (want === undefined) throw unlike(stored, "no hash in its header");
+    return { ...linked, hash };
   } catch (error) {
     if (!isIoError(error)) throw error;
     throw new IoError({ ...error.detail, partition: partitionOf(stored.subject), sequence: stored.sequence }, "never", error);
   }
 }
 
+function unlike({ subject, sequence }: StoredMessage, why: string): IoError {
+  return new IoError({ code: "CHAIN_BROKEN", partition: partitionOf(subject), sequence, why }, "never");
+}
+
+/** Name of the header with the SHA-256 of the payload (C4). */
+export const HASH_HEADER = "Meridian-Hash";
+
+const textOf = (hash: Uint8Array): string => Buffer.from(hash.buffer, hash.byteOffset, hash.length).toString("hex");
+
+/** The header that a payload with this hash must carry. */
+export const hashHeader = (hash: Uint8Array): Headers => ({ [HASH_HEADER]: textOf(hash) });
+
 /** Name of the header that tells one writer's message from another's with the same bytes. */
 export const WRITER_HEADER = "Meridian-Writer";
 
 /** Headers for the reader: without what the bus itself put there. */
 export function plainHeaders(headers: Headers): Headers {
-  const { [WRITER_HEADER]: _writer, ...plain } = headers;
+  const { [WRITER_HEADER]: _writer, [HASH_HEADER]: _hash, ...plain } = headers;
   return plain;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { encodeLogMessage } from "./codec/log-message.ts";
+import { hashHeader } from "./chain.ts";
+import { encodeLogMessage, hashOf } from "./codec/log-message.ts";
 import { findStart } from "./find-start.ts";
 import { MemoryStream } from "./memory/memory-stream.ts";
 import type { StoredMessage, Stream } from "./stream.ts";
@@ -14,10 +15,8 @@ function streamOf(count: number, partitionAt: (sequence: number) => number): Mem
     const partition = partitionAt(sequence);
     const n = (last.get(partition) ?? 0) + 1;
     last.set(partition, n);
-    stream.plant(
-      `log.${partition}`,
-      encodeLogMessage({ message: { partition, n, term: 1, flush: sequence, entries: [] }, previousHash: ZERO }),
-    );
+    const payload = encodeLogMessage({ message: { partition, n, term: 1, flush: sequence, entries: [] }, previousHash: ZERO });
+    stream.plant(`log.${partition}`, payload, hashHeader(hashOf(payload)));
   }
   return stream;
 }

@@ -1,5 +1,6 @@
 export { connectBus } from "./nats/connect-bus.ts";
 export type { ConnectOptions } from "./nats/connect-bus.ts";
+export { hashHeader } from "./chain.ts";
 export { decodeLogMessage, encodeLogMessage, hashOf } from "./codec/log-message.ts";
 export type { LinkedMessage } from "./codec/log-message.ts";
 export {

@@ -8,7 +8,7 @@
  */
 import { IoError, assert } from "@meridian/core";
 import type { AppendOutcome, Entry, Headers, LogMessage, LogPosition, LogWriter, PartitionId } from "@meridian/core";
-import { LOG_START, WRITER_HEADER, decodeStored, isSameHash } from "./chain.ts";
+import { LOG_START, WRITER_HEADER, decodeStored, hashHeader, isSameHash } from "./chain.ts";
 import type { Clock } from "@meridian/core";
 import { encodeLogMessage, hashOf } from "./codec/log-message.ts";
 import { BATCH_MESSAGES_MAX, PAYLOAD_BYTES_MAX } from "./limits.ts";
@@ -56,8 +56,10 @@ export async function appendBehind(
     const { n, hash } = positions.get(partition) ?? LOG_START;
     const payload = encodeLogMessage({ message: { partition, n: n + 1, term, flush, entries }, previousHash: hash });
     assert(payload.length <= PAYLOAD_BYTES_MAX, `log message of ${payload.length} bytes, at most ${PAYLOAD_BYTES_MAX}`);
-    messages.push({ subject: SUBJECT.log(partition), payload, headers: { ...headers, [WRITER_HEADER]: writerId } });
-    next.set(partition, { n: n + 1, flush, hash: hashOf(payload) });
+    const ownHash = hashOf(payload);
+    const own = { ...headers, ...hashHeader(ownHash), [WRITER_HEADER]: writerId };
+    messages.push({ subject: SUBJECT.log(partition), payload, headers: own });
+    next.set(partition, { n: n + 1, flush, hash: ownHash });
   }
   const settled = await settle(
     state.clock,

@@ -1,10 +1,10 @@
 /** Log over any stream: tails, first start, take-over, reading with every link checked, truncation. */
-import { IoError, assert } from "@meridian/core";
+import { IoError } from "@meridian/core";
 import type { Entry, Log, LogBatch, LogMessage, LogPosition, LogWriter, PartitionId } from "@meridian/core";
 import { Chain, LOG_START, decodeStored, isSameHash } from "./chain.ts";
+import type { DecodedMessage } from "./chain.ts";
 import type { Clock } from "@meridian/core";
 import { wait } from "@meridian/process";
-import { hashOf } from "./codec/log-message.ts";
 import { LAG_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 import { Writer, appendBehind } from "./log-writer.ts";
 import type { Append, WriterState } from "./log-writer.ts";
@@ -22,8 +22,7 @@ export interface LogOptions {
 /** The tails as of one moment, with the sequence of the last message of all. */
 interface Tails {
   lastSequence: number;
-  stored: StoredMessage[];
-  messages: LogMessage[];
+  tails: DecodedMessage[];
 }
 
 export class StreamLog implements Log {
@@ -38,7 +37,7 @@ export class StreamLog implements Log {
   }
 
   async tails(): Promise<LogMessage[]> {
-    return (await this.#tails()).messages;
+    return (await this.#tails()).tails.map(({ message }) => message);
   }
 
   /** The sequence from the leader first: tails read after it are at least as new, or a replica lags and they are read again. */
@@ -49,7 +48,7 @@ export class StreamLog implements Log {
       const stored = lastSequence === 0 ? [] : await this.#stream.lastOfAll();
       // LOG keeps the last message of every log, so the newest tail is the last message of all.
       const newest = stored.reduce((sequence, tail) => Math.max(sequence, tail.sequence), 0);
-      if (newest === lastSequence) return { lastSequence, stored, messages: stored.map((tail) => decodeStored(tail).message) };
+      if (newest === lastSequence) return { lastSequence, tails: stored.map(decodeStored) };
       if (this.#clock.now() >= endsAt) throw new IoError({ code: "LAGGING", sequence: lastSequence, got: newest }, "later");
       await wait(this.#clock, pauseMs);
     }
@@ -57,16 +56,16 @@ export class StreamLog implements Log {
 
   async begin(messages: Append[]): Promise<void> {
     if ((await this.#stream.lastSequence()) > 0) return;
-    const state = this.#stateAt({ lastSequence: 0, stored: [], messages: [] }, GENESIS.term);
+    const state = this.#stateAt({ lastSequence: 0, tails: [] }, GENESIS.term);
     const settled = await appendBehind(state, GENESIS.flush, messages, {});
     // `other`: somebody else began it first, which is as good.
     if (settled.outcome === "full") throw new IoError({ code: "FULL", text: settled.text }, "later");
   }
 
   async takeOver(leader: string, partitions: PartitionId[]): Promise<{ writer: LogWriter } | { fenced: true }> {
-    const tails = await this.#tails();
-    const term = tails.messages.reduce((highest, message) => Math.max(highest, message.term), 0) + 1;
-    const state = this.#stateAt(tails, term);
+    const found = await this.#tails();
+    const term = found.tails.reduce((highest, { message }) => Math.max(highest, message.term), 0) + 1;
+    const state = this.#stateAt(found, term);
     const all = [...new Set([...partitions, ...state.positions.keys()])].sort((left, right) => left - right);
     const entry: Entry = { kind: "term", index: 0, term, leader };
     const appends = all.map((partition) => ({ partition, entries: [entry] }));
@@ -75,18 +74,15 @@ export class StreamLog implements Log {
     return settled.outcome === "stored" ? { writer: new Writer(state) } : { fenced: true };
   }
 
-  #stateAt(tails: Tails, term: number): WriterState {
+  #stateAt({ lastSequence, tails }: Tails, term: number): WriterState {
     const positions = new Map<PartitionId, LogPosition>();
     let flush = 0;
-    tails.messages.forEach((message, index) => {
-      const payload = tails.stored[index]?.payload;
-      assert(payload !== undefined, "a tail without payload");
-      positions.set(message.partition, { n: message.n, flush: message.flush, hash: hashOf(payload) });
+    for (const { message, hash } of tails) {
+      positions.set(message.partition, { n: message.n, flush: message.flush, hash });
       flush = Math.max(flush, message.flush);
-    });
+    }
     const { appendMsMax } = this.#options;
     const writerId = this.#stream.uniqueId();
-    const { lastSequence } = tails;
     return { stream: this.#stream, clock: this.#clock, appendMsMax, writerId, term, flush, lastSequence, positions };
   }
 
@@ -154,7 +150,9 @@ export class StreamLog implements Log {
 
 /** If the reader stands at the last message itself, that message must be the one it has seen. */
 function checkStandsAt(partition: PartitionId, tail: StoredMessage, after: LogPosition): void {
-  if (after.n === 0 || decodeStored(tail).message.n !== after.n || isSameHash(hashOf(tail.payload), after.hash)) return;
+  if (after.n === 0) return;
+  const { message, hash } = decodeStored(tail);
+  if (message.n !== after.n || isSameHash(hash, after.hash)) return;
   throw new IoError(
     { code: "CHAIN_BROKEN", partition, n: after.n, why: "another message stands at the reader's position" },
     "never",

@@ -1,5 +1,5 @@
 /** A whole server in memory: several buses connect to it. Deterministic; time comes from the clock it is given. */
-import type { Bus } from "@meridian/core";
+import type { Bus, Headers } from "@meridian/core";
 import { systemClock } from "@meridian/process";
 import type { Clock } from "@meridian/core";
 import type { STREAM } from "../names.ts";
@@ -57,8 +57,8 @@ export class MemoryFaults {
   }
 
   /** Stores bytes behind the back of every writer. */
-  plant(stream: StreamName, subject: string, payload: Uint8Array): number {
-    return this.#streams[stream].plant(subject, payload);
+  plant(stream: StreamName, subject: string, payload: Uint8Array, headers: Headers = {}): number {
+    return this.#streams[stream].plant(subject, payload, headers);
   }
 
   /** Removes one message behind the back of every reader. */

@@ -1,7 +1,8 @@
 import { expect } from "vitest";
-import { encodeLogMessage, hashOf } from "../../src/index.ts";
+import type { LogMessage } from "@meridian/core";
+import { encodeLogMessage, hashHeader, hashOf } from "../../src/index.ts";
 import { PARTITIONS, START, append, appendMarks, codeOf, entry, lead, markOf, readLog, startLog, until } from "./rig.ts";
-import type { Row } from "./rig.ts";
+import type { Rig, Row } from "./rig.ts";
 
 export const appendRows: Row[] = [
   [
@@ -262,7 +263,34 @@ export const lostRows: Row[] = [
   ],
 ];
 
+/** Plants a message as a writer would store it, with the hash of its payload. */
+async function plantWhole(rig: Rig, partition: number, message: LogMessage, previousHash: Uint8Array): Promise<void> {
+  const payload = encodeLogMessage({ message, previousHash });
+  await rig.plant("LOG", `log.${partition}`, payload, hashHeader(hashOf(payload)));
+}
+
 export const damageRows: Row[] = [
+  [
+    "a message whose payload does not have the hash in its header, or that has none, is given to nobody",
+    async (rig) => {
+      const bus = await rig.connect();
+      const writer = await startLog(bus);
+      for (const partition of [0, 1]) {
+        const { n, flush, hash } = writer.position(partition);
+        const message = { partition, n: n + 1, term: 1, flush: flush + 1, entries: [entry(66)] };
+        const payload = encodeLogMessage({ message, previousHash: hash });
+        const written = hashHeader(hashOf(payload));
+        const at = Buffer.from(payload).lastIndexOf(66);
+        payload[at] = (payload[at] ?? 0) ^ 1; // It can still be decoded, and every other link of the chain fits.
+        await rig.plant("LOG", `log.${partition}`, payload, partition === 0 ? written : {});
+        expect(await codeOf(readLog(bus, partition, START, 3))).toBe("CHAIN_BROKEN");
+        expect(await codeOf(readLog(bus, partition, writer.position(partition), 1))).toBe("CHAIN_BROKEN");
+        expect(await codeOf(bus.log.readToEnd(partition, 1))).toBe("CHAIN_BROKEN");
+      }
+      expect(await codeOf(bus.log.tails())).toBe("CHAIN_BROKEN");
+      expect(await codeOf(bus.log.takeOver("second", PARTITIONS))).toBe("CHAIN_BROKEN");
+    },
+  ],
   [
     "a message planted with a wrong previous hash breaks the chain",
     async (rig) => {
@@ -270,7 +298,7 @@ export const damageRows: Row[] = [
       const writer = await startLog(bus);
       const { n, flush } = writer.position(0);
       const message = { partition: 0, n: n + 1, term: 1, flush: flush + 1, entries: [entry(66)] };
-      await rig.plant("LOG", "log.0", encodeLogMessage({ message, previousHash: new Uint8Array(32).fill(1) }));
+      await plantWhole(rig, 0, message, new Uint8Array(32).fill(1));
       expect(await codeOf(readLog(bus, 0, START, 3))).toBe("CHAIN_BROKEN");
       expect(await codeOf(writer.append(3, [append(0, 1)]))).toBe("LOG_FOREIGN");
       expect(await codeOf(writer.append(3, [append(0, 1)]))).toBe("WRITER_LOST");
@@ -290,7 +318,7 @@ export const damageRows: Row[] = [
             { ...good, flush },
             { ...good, partition: 7 },
           ][partition] ?? good;
-        await rig.plant("LOG", `log.${partition}`, encodeLogMessage({ message: bad, previousHash: hash }));
+        await plantWhole(rig, partition, bad, hash);
         expect(await codeOf(readLog(bus, partition, START, 3))).toBe("CHAIN_BROKEN");
       }
     },

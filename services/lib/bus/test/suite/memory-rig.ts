@@ -13,7 +13,7 @@ export function memoryRig(): Promise<Rig> {
       buses.push(bus);
       return Promise.resolve(bus);
     },
-    plant: (stream, subject, payload) => Promise.resolve(void server.faults.plant(stream, subject, payload)),
+    plant: (...message) => Promise.resolve(void server.faults.plant(...message)),
     erase: (stream, sequence) => Promise.resolve(server.faults.erase(stream, sequence)),
     full: (stream, isFull) => Promise.resolve(server.faults.full(stream, isFull ? "no room" : null)),
     loseAnswer: (_bus, stream, landed) => server.faults.loseAnswer(stream, { landed }),

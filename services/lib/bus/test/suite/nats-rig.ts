@@ -3,13 +3,15 @@ import type { Bus } from "@meridian/core";
 import { testNatsServer } from "@meridian/nats-server/testing";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, headers } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { connectBus } from "../../src/index.ts";
 import type { StreamName } from "../../src/index.ts";
 import { Proxy } from "./proxy.ts";
 import { until } from "./rig.ts";
 import type { Rig } from "./rig.ts";
+
+const PLANT_MS = 5_000;
 
 /** Every bus has a proxy of its own; `admin` goes around them. */
 interface Open {
@@ -41,8 +43,10 @@ export async function natsRig(): Promise<Rig> {
       open.push({ bus, proxy });
       return bus;
     },
-    plant: async (_stream, subject, payload) => {
-      await admin.request(subject, payload);
+    plant: async (_stream, subject, payload, plain = {}) => {
+      const own = headers();
+      for (const [name, value] of Object.entries(plain)) own.set(name, value);
+      await admin.request(subject, payload, { timeout: PLANT_MS, headers: own });
     },
     erase: async (stream, sequence) => {
       await manager.streams.deleteMessage(stream, sequence);

@@ -1,5 +1,5 @@
 /** What the shared suite needs of a server, besides the buses under test. */
-import type { Bus, Entry, LogBatch, LogPosition, LogWriter, OutBatch, OutRecord } from "@meridian/core";
+import type { Bus, Entry, Headers, LogBatch, LogPosition, LogWriter, OutBatch, OutRecord } from "@meridian/core";
 import { assert, isIoError } from "@meridian/core";
 import type { StreamName } from "../../src/index.ts";
 
@@ -7,7 +7,7 @@ export interface Rig {
   /** A bus of its own, connected. Closed by `reset`. */
   connect(): Promise<Bus>;
   /** Stores bytes behind the back of every writer. */
-  plant(stream: StreamName, subject: string, payload: Uint8Array): Promise<void>;
+  plant(stream: StreamName, subject: string, payload: Uint8Array, headers?: Headers): Promise<void>;
   /** Removes one message behind the back of every reader. */
   erase(stream: StreamName, sequence: number): Promise<void>;
   /** From now on the stream refuses; or has room again. */

@@ -38,4 +38,12 @@ export const schedulerSettings = defineSettings({
     max: 1_000,
     help: "How long a flush waits for more transactions.",
   },
+  gapMs: {
+    variable: "MERIDIAN_GAP_MS",
+    kind: "integer",
+    default: 2_000,
+    min: 0,
+    max: 10_000,
+    help: "How long a transaction waits for its sender's missing nonces. Above 3000 a gateway's attempt (4 s) may end before.",
+  },
 });

@@ -8,6 +8,7 @@ import { SUBMIT } from "../messages.ts";
 import type { PartitionId } from "../ranges.ts";
 import { slotOf } from "./partition-table.ts";
 import { countReady, pump, settleOld } from "./place.ts";
+import { refundSender } from "./sender-rate.ts";
 import { removeSender, SENDER } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
 import { ownerOfSender, settle } from "./state.ts";
@@ -78,6 +79,7 @@ function meet(sequencer: Sequencer, sender: number, now: number): void {
   const next = senders.next[sender]!;
   for (let node = senders.first[sender]!; node >= 0 && waiting.nonce[node]! < next; node = senders.first[sender]!) {
     settleOld(sequencer, sender, waiting.submit[node]!, waiting.record[node]!, waiting.at[node]!);
+    refundSender(sequencer, sender);
     removeWaiting(waiting, senders, node);
   }
   countReady(sequencer, sender, now);

@@ -3,6 +3,7 @@ import { readU32 } from "../bytes.ts";
 import type { RunEntry } from "../entries.ts";
 import { NONCE_BYTES, txBytes, txCount, txIndex } from "../transactions.ts";
 import { nextFlushAt } from "./flush.ts";
+import type { SequencerLimits } from "./limits.ts";
 import type { TestLeader, TestTransfer } from "./testing/index.ts";
 import { codesOf, endFlush, flush, leadFresh, pass, startFlush, submit, transferRecord } from "./testing/index.ts";
 
@@ -75,9 +76,11 @@ test("a flush waits flushMs for more, and starts at once when it is full", () =>
   expect(nextFlushAt(leader.sequencer)).toBe(5);
 });
 
-test.each<[what: string, limits: { flushTransactionsMax?: number; flushBytesMax?: number }, each: number]>([
+test.each<[what: string, limits: Partial<SequencerLimits>, each: number]>([
   ["transactions", { flushTransactionsMax: 7 }, 7],
   ["bytes", { flushBytesMax: 5 * (104 + 21 + 110 + NONCE_BYTES) }, 5],
+  ["declared gas", { flushGasMax: 399_999 }, 3],
+  ["transactions with more gas than a flush has: one", { flushGasMax: 1 }, 1],
 ])("a flush has at most so many %s", (_what, limits, perFlush) => {
   const leader = leadFresh(4, limits);
   const number = submit(leader, each(40));

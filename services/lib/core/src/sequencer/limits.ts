@@ -18,6 +18,7 @@ export interface SequencerLimits {
   recordBytesMax: number; //        of one packed transaction record
   flushTransactionsMax: number;
   flushBytesMax: number; //         transactions and nonce records of one flush, over all partitions
+  flushGasMax: number; //           declared gas of one flush, unless its first transaction alone has more: it runs in one go
   flushMs: number; //               a flush waits at most this long for more
   silentMs: number; //              a partition that has not reported for so long is silent
   lagBytesMax: number; //           appended to a partition's log by this leader and not reported as applied
@@ -49,6 +50,7 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   recordBytesMax: 256 * 1_024,
   flushTransactionsMax: 2_048,
   flushBytesMax: 4 * MIB,
+  flushGasMax: 500_000_000,
   flushMs: 5,
   silentMs: 3_000,
   lagBytesMax: 32 * MIB,

@@ -2,7 +2,7 @@
  * What the leader knows about partitions: where their logs stand, and what they say of themselves. Reports are repeated state:
  * the newest counts, a lost one does no harm.
  *
- * T1. A partition that is silent, or stopped, gets no transaction and no nonce record.
+ * T1. A partition that is silent, stopped or full gets no transaction and no nonce record.
  * T2. At most `lagBytesMax` bytes and `lagMessagesMax` messages that this leader appended stand unapplied in one log.
  */
 import { assert } from "../assert.ts";

@@ -37,8 +37,9 @@ export function place(sequencer: Sequencer, sender: number, submit: number, reco
     settle(sequencer, submit, record, SUBMIT.partitionSilent, partitions.ids[isHomeSilent ? home : owner]!);
     return PLACED.refused;
   }
-  if (isFull(partitions, home)) {
-    settle(sequencer, submit, record, SUBMIT.partitionFull, partitions.ids[home]!);
+  const isHomeFull = isFull(partitions, home);
+  if (isHomeFull || isFull(partitions, owner)) {
+    settle(sequencer, submit, record, SUBMIT.partitionFull, partitions.ids[isHomeFull ? home : owner]!);
     return PLACED.refused;
   }
   if (lagBytes(partitions, home) > limits.lagBytesMax) return home;
@@ -49,6 +50,10 @@ export function place(sequencer: Sequencer, sender: number, submit: number, reco
     return PLACED.noRoom;
   }
   const gas = txGasLimit(payload, at);
+  if (filling.count > 0 && filling.gas + gas > limits.flushGasMax) {
+    filling.full = true;
+    return PLACED.noRoom;
+  }
   if (blocks.gas + filling.gas + gas > blocks.open.gasLimit) {
     filling.closes = true;
     return PLACED.noRoom;

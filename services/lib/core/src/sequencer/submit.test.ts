@@ -12,6 +12,7 @@ import {
   codesOf,
   endFlush,
   flush,
+  lead,
   leadFresh,
   onlyAsk,
   pass,
@@ -19,6 +20,7 @@ import {
   settleEffects,
   startFlush,
   submit,
+  testChain,
   transferRecord,
   transferRecords,
 } from "./testing/index.ts";
@@ -53,12 +55,15 @@ const silence = (leader: TestLeader) => {
   leader.now += 3_001; // Nobody reports.
 };
 const home = 1; // transfers of sender 0 go to account 1
-const memory = (leader: TestLeader) => {
-  const partition = leader.chain.ledger.ranges.ownerOf(accountOf(home), 0);
+const fill = (leader: TestLeader, account: number) => {
+  const partition = leader.chain.ledger.ranges.ownerOf(accountOf(account), 0);
   takeReport(leader.sequencer, reportOf(leader.chain.ledger, partition, { memoryBytes: 2, memoryBytesMax: 1 }), leader.now);
 };
+const memory = (leader: TestLeader) => fill(leader, home);
+const senderMemory = (leader: TestLeader) => fill(leader, 0);
 const partitionOf = (account: number) => leadFresh().chain.ledger.ranges.ownerOf(accountOf(account), 0);
 const detail = (code: string, number: number) => (number === 0 ? code : `${code} ${number}`);
+const known = (count: number) => Array.from({ length: count }, () => "known");
 const many = (count: number, first = 0) => from(0, ...Array.from({ length: count }, (_, index) => first + index));
 
 test.each<[what: string, steps: Step[], limits?: Partial<SequencerLimits>]>([
@@ -161,6 +166,30 @@ test.each<[what: string, steps: Step[], limits?: Partial<SequencerLimits>]>([
     ],
     { senderRatePerSecond: 1_000, senderBurst: 2 },
   ],
+  [
+    "old ones that anybody sends again do not count against their sender",
+    [
+      { submit: many(2), codes: ["accepted", "accepted"] },
+      { ms: 10 },
+      { submit: [...many(2), ...many(2), { sender: 0, nonce: 0, salt: 1 }], codes: [...known(4), "nonceTooLow 2"] },
+      { submit: many(3, 2), codes: ["accepted", "accepted", "senderLimit 1000"] },
+      { submit: many(2, 2), codes: known(2) },
+      { ms: 1 },
+      { submit: many(2, 4), codes: ["accepted", "senderLimit 1000"] },
+    ],
+    { senderRatePerSecond: 1_000, senderBurst: 2 },
+  ],
+  [
+    "repetitions and replacements of what waits do not count, what waits does",
+    [
+      { submit: from(0, 0), codes: ["accepted"] },
+      { ms: 10 },
+      { submit: from(0, 2, 2, 2), codes: ["accepted", "alreadyKnown", "alreadyKnown"] },
+      { submit: [{ sender: 0, nonce: 2, salt: 1 }], codes: ["replacement"] },
+      { submit: from(0, 1, 3), codes: ["accepted", "senderLimit 1000"] },
+    ],
+    { senderRatePerSecond: 1_000, senderBurst: 2 },
+  ],
   ["more than may wait", [{ submit: from(0, 0, 1, 2), codes: ["accepted", "accepted", "busy"] }], { queueRecordsMax: 2 }],
   [
     "more than may wait behind gaps",
@@ -187,6 +216,18 @@ test.each<[what: string, steps: Step[], limits?: Partial<SequencerLimits>]>([
     ],
   ],
   ["full partition", [memory, { submit: from(0, 0), codes: [detail("partitionFull", partitionOf(home))] }]],
+  [
+    "full partition of an unknown sender, and of a known one",
+    [
+      senderMemory,
+      { submit: from(0, 0), codes: [detail("partitionFull", partitionOf(0))] },
+      { ms: 1 },
+      { submit: from(0, 0), codes: ["accepted"] },
+      { ms: 10 },
+      senderMemory,
+      { submit: from(0, 1), codes: [detail("partitionFull", partitionOf(0))] },
+    ],
+  ],
   [
     "full server",
     [
@@ -216,6 +257,24 @@ test("a sender whose partition does not answer is refused after askMs, and asked
   expect(leader.replies.has(number)).toBe(false);
   pass(leader, 101);
   expect(codesOf(leader, number)).toEqual([detail("partitionSilent", partition)]);
+});
+
+test("old ones that waited for their sender's nonce do not count against it", () => {
+  const chain = testChain();
+  const before = lead(chain);
+  flush(before);
+  submit(before, many(2));
+  pass(before, 10);
+  const leader = lead(chain, { senderRatePerSecond: 1_000, senderBurst: 2 }, 2);
+  flush(leader);
+  leader.answers = false;
+  const old = submit(leader, many(2));
+  answerAsks(leader);
+  settleEffects(leader);
+  expect(codesOf(leader, old)).toEqual(known(2));
+  const real = submit(leader, many(3, 2));
+  pass(leader, 10);
+  expect(codesOf(leader, real)).toEqual(["accepted", "accepted", "senderLimit 1000"]);
 });
 
 test("senders of one partition are asked in one request, and further ones after its answer", () => {

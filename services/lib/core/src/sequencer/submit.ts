@@ -6,6 +6,7 @@ import { askSender, sendAsks } from "./asks.ts";
 import { checkRecords } from "./check-records.ts";
 import { isFull, isSilent } from "./partition-table.ts";
 import { countReady, isClosed, place, PLACED, pump, settleOld } from "./place.ts";
+import { chargeSender, isWithinRate } from "./sender-rate.ts";
 import { addSender, findSender, SENDER } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
 import { homeOfRecord, ownerOfSender, settle } from "./state.ts";
@@ -37,7 +38,7 @@ export function submitRecords(sequencer: Sequencer, records: Uint8Array, refuses
 }
 
 function take(sequencer: Sequencer, submit: number, record: number, at: number, now: number): void {
-  const { senders, limits } = sequencer;
+  const { senders } = sequencer;
   const payload = sequencer.submits.payloads[submit]!;
   const gasLimit = sequencer.blocks.open.gasLimit;
   if (txGasLimit(payload, at) > gasLimit) return settle(sequencer, submit, record, SUBMIT.gasLimit, gasLimit);
@@ -47,9 +48,6 @@ function take(sequencer: Sequencer, submit: number, record: number, at: number, 
     if (sender < 0) return settle(sequencer, submit, record, SUBMIT.busy, 0);
     askSender(sequencer, sender);
   }
-  if (!isWithinRate(sequencer, sender, now)) {
-    return settle(sequencer, submit, record, SUBMIT.senderLimit, limits.senderRatePerSecond);
-  }
   const nonce = txNonce(payload, at);
   if (senders.state[sender] === SENDER.asking) return hold(sequencer, sender, nonce, submit, record, at, now);
   const next = senders.next[sender]!;
@@ -57,21 +55,16 @@ function take(sequencer: Sequencer, submit: number, record: number, at: number, 
   if (nonce > next || senders.ready[sender]! > 0 || isClosed(sequencer, now)) {
     return hold(sequencer, sender, nonce, submit, record, at, now);
   }
+  if (!isWithinRate(sequencer, sender, now)) return refuseRate(sequencer, submit, record);
   const outcome = place(sequencer, sender, submit, record, at, now);
   if (outcome === PLACED.refused) return;
   if (outcome !== PLACED.sequenced) return hold(sequencer, sender, nonce, submit, record, at, now);
+  chargeSender(sequencer, sender, now);
   if (senders.waiting[sender]! > 0) countReady(sequencer, sender, now);
 }
 
-/** Steady rate with a burst: `arrival` is when the next record would be due if this sender kept to the rate. */
-function isWithinRate(sequencer: Sequencer, sender: number, now: number): boolean {
-  const { senders, limits } = sequencer;
-  const due = Math.max(senders.arrival[sender]!, now);
-  const intervalMs = 1000 / limits.senderRatePerSecond;
-  if (due - now > (limits.senderBurst - 1) * intervalMs) return false;
-  senders.arrival[sender] = due + intervalMs;
-  return true;
-}
+const refuseRate = (sequencer: Sequencer, submit: number, record: number): void =>
+  settle(sequencer, submit, record, SUBMIT.senderLimit, sequencer.limits.senderRatePerSecond);
 
 /** Lets a record wait that cannot be sequenced now, or refuses it. */
 function hold(
@@ -91,6 +84,7 @@ function hold(
     const isSame = sameBytes(other, waiting.at[after]! + TX.hash, payload, at + TX.hash, 32);
     return settle(sequencer, submit, record, isSame ? SUBMIT.alreadyKnown : SUBMIT.replacement, 0);
   }
+  if (!isWithinRate(sequencer, sender, now)) return refuseRate(sequencer, submit, record);
   const slot = partitionInTheWay(sequencer, sender, payload, at, now);
   if (slot >= 0) {
     const code = isSilent(partitions, slot, now, sequencer.limits.silentMs) ? SUBMIT.partitionSilent : SUBMIT.partitionFull;
@@ -99,6 +93,7 @@ function hold(
   const reason = reasonToWait(sequencer, sender, nonce, submit);
   if (reason.code !== SUBMIT.accepted) return settle(sequencer, submit, record, reason.code, reason.detail);
   addWaiting(waiting, senders, after, { submit, record, at, sender, nonce }, reason.wait, now + reason.ms);
+  chargeSender(sequencer, sender, now);
   if (reason.wait === WAIT.ready) countReady(sequencer, sender, now);
 }
 
@@ -108,7 +103,7 @@ function partitionInTheWay(sequencer: Sequencer, sender: number, payload: Uint8A
   const home = homeOfRecord(sequencer, payload, at);
   if (isSilent(partitions, home, now, limits.silentMs) || isFull(partitions, home)) return home;
   const owner = ownerOfSender(sequencer, sender);
-  return isSilent(partitions, owner, now, limits.silentMs) ? owner : -1;
+  return isSilent(partitions, owner, now, limits.silentMs) || isFull(partitions, owner) ? owner : -1;
 }
 
 interface Reason {

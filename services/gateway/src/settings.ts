@@ -61,7 +61,7 @@ export const gatewaySettings = defineSettings({
     kind: "integer",
     default: LIMITS.batchMax,
     min: 1,
-    max: 10_000,
+    max: 8_192, // Senders of a batch are read with two cells each, and a partition gives 16,384 cells at once.
     help: "Calls of a batch.",
   },
   responseBytesMax: {

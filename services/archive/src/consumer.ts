@@ -16,6 +16,7 @@ import type { Keeper } from "./keeper.ts";
 import type { ArchiveMetrics } from "./metrics.ts";
 import type { ArchiveLimits, ArchivePorts } from "./ports.ts";
 import type { ArchiveState } from "./state.ts";
+import { tailBytesMaxOf } from "./tail-bound.ts";
 
 export interface ConsumerParts {
   limits: ArchiveLimits;
@@ -38,6 +39,8 @@ export class Consumer {
   #keeping: Promise<void> | null = null;
   /** The commit that is outstanding, with what follows it. */
   #commit: Promise<void> = Promise.resolve();
+  /** Of the chain; set before anything is taken. */
+  #blockGasLimit = 0;
   /** Trace context of OUT messages whose records are in no block yet, by first sequence. */
   #causes = new Map<number, Headers>();
 
@@ -65,6 +68,7 @@ export class Consumer {
     const { bus, store } = this.#ports;
     const settings = await bus.settings.get();
     if (settings === undefined) return false;
+    this.#blockGasLimit = settings.blockGasLimit;
     const owner = await store.claim(settings.genesisHash);
     if (owner !== settings.genesisHash) {
       this.#stop({ code: "OTHER_CHAIN", genesisHash: settings.genesisHash, database: owner });
@@ -107,7 +111,8 @@ export class Consumer {
     const { bus, store } = this.#ports;
     const { limits, state } = this.#parts;
     await this.#keeping;
-    const assembly = openAssembly(store.start(), { sha256, tailBytesMax: limits.tailBytesMax, marksMax: limits.marksMax });
+    const tailBytesMax = tailBytesMaxOf(this.#blockGasLimit, limits.tailBytesMin);
+    const assembly = openAssembly(store.start(), { sha256, tailBytesMax, marksMax: limits.marksMax });
     state.assembly = assembly;
     this.#causes.clear();
     try {

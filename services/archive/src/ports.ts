@@ -30,8 +30,8 @@ export interface ArchiveOptions {
 export interface ArchiveLimits {
   /** OUT messages of one read. */
   outBytesMax: number;
-  /** Records in no block yet: more than 9 open blocks of 50,000 transactions, so reaching it means that a partition is lost. */
-  tailBytesMax: number;
+  /** Records in no block yet may take this much, or what the chain's gas limit lets stand open if that is more: tail-bound.ts. */
+  tailBytesMin: number;
   /** Blocks of one commit, and about their bytes. */
   commitBlocksMax: number;
   commitBytesMax: number;
@@ -43,8 +43,12 @@ export interface ArchiveLimits {
   waitMs: number;
   /** ...and one for unknown transactions this long for the next one. */
   unknownMs: number;
-  /** How often the tail is asked meanwhile. */
+  /** How often the tail is walked meanwhile: once for all of them. */
   unknownPollMs: number;
+  /** Queries that wait for unknown transactions. */
+  unknownMax: number;
+  /** Hashes of one walk. */
+  walkHashesMax: number;
   /** Queries running or waiting. */
   queriesMax: number;
   /** Searches for logs at a time; others wait. */
@@ -79,7 +83,7 @@ const MIB = 1_024 * 1_024;
 
 export const ARCHIVE_LIMITS: Readonly<ArchiveLimits> = {
   outBytesMax: 16 * MIB,
-  tailBytesMax: 1_024 * MIB,
+  tailBytesMin: 1_024 * MIB,
   commitBlocksMax: 64,
   commitBytesMax: 32 * MIB,
   marksMax: 8_192,
@@ -87,6 +91,8 @@ export const ARCHIVE_LIMITS: Readonly<ArchiveLimits> = {
   waitMs: 2_000,
   unknownMs: 1_000,
   unknownPollMs: 50,
+  unknownMax: 256,
+  walkHashesMax: 16_384,
   queriesMax: 1_024,
   searchesMax: 4,
   searchMs: 8,

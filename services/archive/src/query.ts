@@ -6,13 +6,14 @@
  * Q3. A reply fits one message. A body that does not is cut, and asked for in parts.
  */
 import { ARCHIVE_QUEUE, decodeArchiveQuery, encodeArchiveReply, PAYLOAD_BYTES_MAX, SUBJECT } from "@meridian/bus";
-import { findInTail, isIoError } from "@meridian/core";
+import { concatBytes, isIoError } from "@meridian/core";
 import type { ArchiveBlock, ArchiveQuery, ArchiveReply, ArchiveTransaction, WireMessage } from "@meridian/core";
 import type { StoredBlock, StoredTransaction } from "@meridian/store";
 import type { ArchiveMetrics } from "./metrics.ts";
 import type { ArchiveLimits, ArchivePorts } from "./ports.ts";
 import { LogSearch } from "./search.ts";
 import type { ArchiveState } from "./state.ts";
+import { TailSearch } from "./tail-search.ts";
 
 type Failed = Extract<ArchiveReply, { op: "failed" }>;
 type Query<Op> = Extract<ArchiveQuery, { op: Op }>;
@@ -91,12 +92,16 @@ class Answerer {
   readonly #limits: ArchiveLimits;
   readonly #state: ArchiveState;
   readonly #search: LogSearch;
+  readonly #tail: TailSearch;
+  /** Queries that wait for unknown transactions. */
+  #waiting = 0;
 
   constructor(ports: ArchivePorts, { limits, state }: { limits: ArchiveLimits; state: ArchiveState }) {
     this.#ports = ports;
     this.#limits = limits;
     this.#state = state;
     this.#search = new LogSearch(ports, limits, state);
+    this.#tail = new TailSearch(ports.clock, limits, state);
   }
 
   async answer(query: ArchiveQuery): Promise<ArchiveReply> {
@@ -193,22 +198,41 @@ class Answerer {
   }
 
   async #transactions({ hashes }: Query<"transactions">): Promise<ArchiveReply> {
-    const { hashesMax, unknownMs, unknownPollMs, replyBytesMax } = this.#limits;
+    const { hashesMax, unknownMs, replyBytesMax } = this.#limits;
     const count = Math.floor(hashes.length / 32);
     if (count > hashesMax) return failed({ code: "RANGE_TOO_LARGE", limit: hashesMax });
-    const { clock } = this.#ports;
-    const deadlineAt = clock.now() + unknownMs;
+    const deadlineAt = this.#ports.clock.now() + unknownMs;
     const headAtStart = this.#state.head;
+    const wanted = Array.from({ length: count }, (_, number) => hashes.slice(number * 32, number * 32 + 32));
+    let transactions = this.#lookUpStored(wanted, []);
+    let headSeen = headAtStart;
+    const seeNew = () => {
+      if (this.#state.head > headSeen) transactions = this.#lookUpStored(wanted, transactions);
+      headSeen = this.#state.head;
+    };
     for (;;) {
-      const isLast = this.#state.head > headAtStart || clock.now() >= deadlineAt || this.#state.phase === "stopped";
-      const transactions = this.#lookUp(hashes.subarray(0, count * 32));
+      const isLast = this.#state.head > headAtStart || this.#ports.clock.now() >= deadlineAt || this.#state.phase === "stopped";
+      seeNew();
+      const withPending = await this.#lookUpPending(wanted, transactions);
+      if (withPending === null) return failed({ code: "BUSY", limit: this.#limits.walkHashesMax });
+      transactions = withPending;
+      seeNew(); // A block may have come before the walk.
       const bytes = transactions.reduce((sum, found) => sum + (found === null ? 1 : bytesOf(found)), 0);
       if (bytes > replyBytesMax) return failed({ code: "RANGE_TOO_LARGE", limit: replyBytesMax });
       if (!transactions.includes(null)) return { op: "transactions", transactions };
       if (isLast) return this.#whyUnknown() ?? { op: "transactions", transactions };
-      // OUT brings it within moments if it was acknowledged; the next block settles it.
-      await this.#changed(Math.min(deadlineAt, clock.now() + unknownPollMs));
+      if (!(await this.#waitForUnknown(deadlineAt))) return failed({ code: "BUSY", limit: this.#limits.unknownMax });
     }
+  }
+
+  /** OUT brings it within moments if it was acknowledged; the next block settles it. False if too many wait. */
+  async #waitForUnknown(deadlineAt: number): Promise<boolean> {
+    const { unknownMax, unknownPollMs } = this.#limits;
+    if (this.#waiting >= unknownMax) return false;
+    this.#waiting++;
+    await this.#changed(Math.min(deadlineAt, this.#ports.clock.now() + unknownPollMs));
+    this.#waiting--;
+    return true;
   }
 
   /** An archive that is behind, or takes nothing more in, cannot say that a transaction does not exist (Q2). */
@@ -218,16 +242,26 @@ class Answerer {
     return beat !== null && head < beat.latest.number ? failed({ code: "BEHIND", newest: head }) : null;
   }
 
-  #lookUp(hashes: Uint8Array): (ArchiveTransaction | null)[] {
-    const { store } = this.#ports;
-    const stored = Array.from({ length: hashes.length / 32 }, (_, number) =>
-      store.find(hashes.slice(number * 32, number * 32 + 32)),
-    );
-    const { assembly } = this.#state;
-    const tail = assembly !== null && stored.includes(null) ? findInTail(assembly, hashes) : [];
-    return stored.map((found, number) => {
-      if (found !== null) return transactionOf(found);
-      const pending = tail[number] ?? null;
+  /** What was in no block is looked for in the store; it changes only with the head. */
+  #lookUpStored(wanted: readonly Uint8Array[], found: readonly (ArchiveTransaction | null)[]): (ArchiveTransaction | null)[] {
+    return wanted.map((hash, number) => {
+      const before = found[number] ?? null;
+      if (before !== null && before.block !== null) return before;
+      const stored = this.#ports.store.find(hash);
+      return stored === null ? before : transactionOf(stored);
+    });
+  }
+
+  /** What was not found is looked for in the tail. Null if too many ask for that. */
+  async #lookUpPending(wanted: readonly Uint8Array[], found: readonly (ArchiveTransaction | null)[]) {
+    const missing = wanted.filter((_, number) => found[number] === null);
+    if (missing.length === 0) return [...found];
+    const tail = await this.#tail.find(concatBytes(missing));
+    if (tail === null) return null;
+    let at = 0;
+    return found.map((known) => {
+      if (known !== null) return known;
+      const pending = tail[at++] ?? null;
       return pending && { ...pending, block: null, index: 0, cumulativeGasUsed: 0, firstLogIndex: 0 };
     });
   }

@@ -189,6 +189,16 @@ describe("transactions by hash", () => {
     expect(await failureOf({ op: "transactions", hashes: bytesFrom(32, 1), atLeast: 0 })).toEqual({ code: "BEHIND", newest: 2 });
   });
 
+  test("more than may wait for unknown ones are refused, others are answered", async () => {
+    await startAt(2, { limits: { unknownMs: 60_000, unknownMax: 2 } });
+    const asked = [1, 2, 3, 4].map((seed) => rig.ask({ op: "transactions", hashes: bytesFrom(32, seed), atLeast: 0 }));
+    expect(await Promise.race(asked)).toEqual({ op: "failed", failure: { code: "BUSY", limit: 2 } });
+    expect((await ask({ op: "head" })).number).toBe(2);
+    await rig.publish(3);
+    const outcomes = (await Promise.all(asked)).map(({ op }) => op);
+    expect(outcomes.sort()).toEqual(["failed", "failed", "transactions", "transactions"]);
+  });
+
   test("every acknowledged one is found on either archive", async () => {
     await startAt(30);
     const other = rig.start("b");

@@ -4,8 +4,9 @@
  * A1. Blocks never change, so a snapshot adds chunks for the new blocks only and names the older ones again. A small last chunk
  *     is written again together with what follows, under a new name: the snapshot before keeps its own.
  * A2. A manifest is written after its chunks. Chunks and manifest have a SHA-256; damage is a finding: the older one is next.
- * A3. Contents depend on the blocks alone, and nothing of a snapshot newer than the older kept one is ever removed: so any number
- *     of archives may take snapshots without agreeing on anything.
+ * A3. Where a chunk starts depends on the snapshot before that its archive saw. So a chunk's name says its blocks and contents,
+ *     and one never takes the place of another; and no chunk of the older kept snapshot or of a newer one is ever removed. So any
+ *     number of archives may take snapshots without agreeing on anything.
  * A4. Two snapshots are kept. OUT may go up to the older one's `sequence`: whatever archive comes later finds the rest there.
  */
 import { createHash } from "node:crypto";
@@ -38,9 +39,12 @@ const MANIFEST_FORMAT = 1;
 export const SNAPSHOT_CHUNK_BYTES = 8 * 1_024 * 1_024;
 const PREFIX = "archive/";
 const KEPT_MAX = 2;
-const NAME = /^archive\/(\d+)\/(manifest|\d+)$/;
+/** Chunks `<first>-<last>-<start of the SHA-256>`; only a number in folders of before. */
+const NAME = /^archive\/(\d+)\/(manifest|\d+(?:-\d+-[0-9a-f]{8})?)$/;
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const chunkName = (block: number, first: number, last: number, hash: string): string =>
+  `${PREFIX}${block}/${first}-${last}-${hash.slice(0, 8)}`;
 const manifestName = (block: number): string => `${PREFIX}${block}/manifest`;
 
 /** The manifests that are there. @throws IoError FORMAT_UNKNOWN if a later version wrote one */
@@ -97,9 +101,10 @@ export async function takeArchiveSnapshot(objects: Objects, store: ArchiveStore,
   assert(stored !== null, `block ${block} of a snapshot is not there`);
   for (let first = (chunks.at(-1)?.last ?? store.oldest() - 1) + 1; first <= block;) {
     const { bytes, last } = packBlocks(store, first, block);
-    const object = `${PREFIX}${block}/${chunks.length}`;
+    const hash = sha256(bytes);
+    const object = chunkName(block, first, last, hash);
     await objects.put(object, bytes);
-    chunks.push({ object, first, last, bytes: bytes.length, sha256: sha256(bytes) });
+    chunks.push({ object, first, last, bytes: bytes.length, sha256: hash });
     first = last + 1;
   }
   const { sequence } = stored.progress;
@@ -175,14 +180,20 @@ function offsetsOf(transactions: Uint8Array, results: Uint8Array): Merged {
   return { count, transactions, results, transactionOffsets, resultOffsets };
 }
 
-/** Manifests first, then chunks that no kept one names (A3: only those of a snapshot not newer than the older kept one). */
+/**
+ * Manifests first, then chunks that no kept one names (A3: only those of a snapshot before the older kept one). Another archive
+ * may have put its own manifest in the place of one of ours meanwhile: what that names stays too.
+ */
 async function removeOld(objects: Objects, manifests: readonly ArchiveManifest[]): Promise<ArchiveManifest[]> {
   const kept = manifests.slice(0, KEPT_MAX);
   const [, older] = kept;
   if (older === undefined) return kept;
   const names = await objects.list(PREFIX);
-  const needed = new Set(kept.flatMap(({ block, chunks }) => [manifestName(block), ...chunks.map(({ object }) => object)]));
-  const stray = names.filter((name) => !needed.has(name) && Number(NAME.exec(name)?.[1] ?? Infinity) <= older.block);
+  const present = (await readArchiveSnapshots(objects)).kept.filter(({ block }) => block >= older.block);
+  const needed = new Set(
+    [...kept, ...present].flatMap(({ block, chunks }) => [manifestName(block), ...chunks.map(({ object }) => object)]),
+  );
+  const stray = names.filter((name) => !needed.has(name) && Number(NAME.exec(name)?.[1] ?? Infinity) < older.block);
   for (const name of stray.filter((name) => name.endsWith("/manifest"))) await objects.delete(name);
   for (const name of stray.filter((name) => !name.endsWith("/manifest"))) await objects.delete(name);
   return kept;

@@ -58,6 +58,10 @@ function flip(name: string): void {
   );
 }
 
+/** The name of block `block`'s only chunk. */
+const chunkAt = (block: number): string =>
+  [...names.keys()].find((name) => name.startsWith(`archive/${block}/`) && !name.endsWith("manifest"))!;
+
 function expectSame(store: ArchiveStore, block: AssembledBlock): void {
   const stored = store.block(block.number)!;
   const body = store.body(stored, 0, Infinity, Infinity);
@@ -95,30 +99,30 @@ test("only two snapshots are kept, with the chunks that they name", async () => 
   expect(kept.map(({ block }) => block)).toEqual([50, 40]);
 });
 
-test.each<[what: string, damage: () => void, head: number, damaged: string[]]>([
-  ["a chunk of the newest", () => flip("archive/40/0"), 20, ["archive/40/0"]],
-  ["a chunk of the newest is gone", () => names.delete("archive/40/0"), 20, ["archive/40/0"]],
-  ["the newest manifest", () => flip("archive/40/manifest"), 20, ["archive/40/manifest"]],
-  ["a manifest cut off", () => names.set("archive/40/manifest", new Uint8Array(20)), 20, ["archive/40/manifest"]],
-  ["a chunk of the older", () => flip("archive/20/0"), 40, []],
+test.each<[what: string, damage: () => void, head: number, damaged: RegExp[]]>([
+  ["a chunk of the newest", () => flip(chunkAt(40)), 20, [/^archive\/40\/0-40-[0-9a-f]{8}$/]],
+  ["a chunk of the newest is gone", () => names.delete(chunkAt(40)), 20, [/^archive\/40\/0-40-/]],
+  ["the newest manifest", () => flip("archive/40/manifest"), 20, [/^archive\/40\/manifest$/]],
+  ["a manifest cut off", () => names.set("archive/40/manifest", new Uint8Array(20)), 20, [/^archive\/40\/manifest$/]],
+  ["a chunk of the older", () => flip(chunkAt(20)), 40, []],
 ])("damage falls back: %s", async (_what, damage, head, damaged) => {
   await snapshots(await openStore("a"), 20, 40);
   damage();
   const fresh = await openStore("b");
   const found = await restoreArchive(objects, fresh, () => undefined);
-  expect(found.map(({ object }) => object)).toEqual(damaged);
+  expect(found.map(({ object }) => object)).toEqual(damaged.map((name) => expect.stringMatching(name) as string));
   expect(fresh.head()!.number).toBe(head);
   for (const block of blocks.slice(0, head + 1)) expectSame(fresh, block);
 });
 
 test("both damaged: refused if OUT was cut, read from OUT if it was not", async () => {
   await snapshots(await openStore("a"), 20);
-  flip("archive/20/0");
+  flip(chunkAt(20));
   const one = await openStore("b");
   expect(await restoreArchive(objects, one, () => undefined)).toHaveLength(1);
   expect(one.head()).toBeNull();
   await snapshots(opened[0]!, 40);
-  flip("archive/40/0");
+  flip(chunkAt(40));
   await expect(restoreArchive(objects, one, () => undefined)).rejects.toMatchObject({
     detail: { code: "RESTORE_FAILED", head: -1, wanted: 20 },
   });
@@ -162,6 +166,35 @@ test("two archives take the same snapshots in any order without harm", async () 
   const fresh = await openStore("c");
   expect(await restoreArchive(objects, fresh, () => undefined)).toEqual([]);
   for (const block of blocks.slice(0, 61)) expectSame(fresh, block);
+});
+
+test("two archives whose chunks start at different blocks do not overwrite each other's", async () => {
+  const [left, right] = [await openStore("a"), await openStore("b")];
+  await snapshots(left, 20, 40);
+  await putUpTo(left, 60);
+  await putUpTo(right, 60);
+  for (let count = 0; count < 10; count++) await right.removeOldest(); // Its chunks start elsewhere.
+  const manifestSeen = names.get("archive/40/manifest")!;
+  await takeArchiveSnapshot(objects, left, 60);
+  const ofLeft = new Map(names);
+  // The right one lists what is there before the left one writes its manifest, and puts its own in the place of that.
+  names.delete("archive/60/manifest");
+  names.set("archive/40/manifest", manifestSeen);
+  await takeArchiveSnapshot(objects, right, 60);
+  for (const [name, bytes] of ofLeft) if (!name.endsWith("manifest")) expect(names.get(name)).toEqual(bytes);
+  expect([...names.keys()].filter((name) => /^archive\/60\/\d/.test(name))).toHaveLength(2);
+  for (const manifest of ["archive/60/manifest", "archive/40/manifest"]) expect(names.has(manifest)).toBe(true);
+  const ofRight = names.get("archive/60/manifest")!;
+  for (const manifest of [ofLeft.get("archive/60/manifest")!, ofRight]) {
+    names.set("archive/60/manifest", manifest);
+    const fresh = await openStore(`c${opened.length}`);
+    expect(await restoreArchive(objects, fresh, () => undefined)).toEqual([]);
+    for (const block of blocks.slice(10, 61)) expectSame(fresh, block);
+  }
+  await snapshots(left, 80, 90);
+  const { kept } = await readArchiveSnapshots(objects);
+  const needed = kept.flatMap(({ block, chunks }) => [`archive/${block}/manifest`, ...chunks.map(({ object }) => object)]);
+  expect([...names.keys()].sort()).toEqual([...new Set(needed)].sort());
 });
 
 test("snapshots of another chain are not touched", async () => {

@@ -275,4 +275,8 @@ test("transactions that are in no block yet are found by hash", () => {
     expect(txIndex(hit.transaction, 0)).toBe(all[number]!.index);
     expect(hit.result[4]).toBe(hit.transaction[4]);
   });
+  const [known] = all.filter((_, number) => found[number] !== null);
+  const twice = findInTail(assembly, concatBytes([known!.hash, testHash(Uint8Array.of(9)), known!.hash]));
+  expect(twice.map((hit) => hit && hexOf(hit.hash))).toEqual([hexOf(known!.hash), null, hexOf(known!.hash)]);
+  expect(twice[2]).toBe(twice[0]);
 });

@@ -1,4 +1,4 @@
-/** Looking up transactions that OUT has and no block yet. There is no index: the tail is short and asked rarely. */
+/** Looking up transactions that OUT has and no block yet. There is no index: whoever asks often asks for all at once. */
 import { readU32, sameBytes } from "../bytes.ts";
 import { resultBytes } from "../results.ts";
 import { TX, txBytes } from "../transactions.ts";
@@ -10,13 +10,18 @@ export interface TailTransaction {
   result: Uint8Array; // one packed record
 }
 
-/** For each packed hash its transaction, copied, or null if the tail has none. One walk over the tail for all of them. */
+/**
+ * For each packed hash its transaction, copied, or null if the tail has none. One walk over the tail for all of them; equal
+ * hashes get the same copy.
+ */
 export function findInTail(assembly: Assembly, hashes: Uint8Array): (TailTransaction | null)[] {
   const found: (TailTransaction | null)[] = Array.from({ length: hashes.length / 32 }, () => null);
   const wanted = new Map<number, number[]>();
   found.forEach((_, number) => {
     const start = readU32(hashes, number * 32);
-    wanted.set(start, [...(wanted.get(start) ?? []), number]);
+    const numbers = wanted.get(start);
+    if (numbers === undefined) wanted.set(start, [number]);
+    else numbers.push(number);
   });
   for (const { records } of assembly.tails.values()) {
     for (const { transactions, results } of records) {
@@ -27,11 +32,15 @@ export function findInTail(assembly: Assembly, hashes: Uint8Array): (TailTransac
       ) {
         const numbers = wanted.get(readU32(transactions, at + TX.hash));
         if (numbers === undefined) continue;
+        let hit: TailTransaction | null = null;
         for (const number of numbers) {
           if (!sameBytes(hashes, number * 32, transactions, at + TX.hash, 32)) continue;
-          const transaction = copy(transactions, at, txBytes(transactions, at));
-          const hash = copy(transactions, at + TX.hash, 32);
-          found[number] = { hash, transaction, result: copy(results, resultAt, resultBytes(results, resultAt)) };
+          hit ??= {
+            hash: copy(transactions, at + TX.hash, 32),
+            transaction: copy(transactions, at, txBytes(transactions, at)),
+            result: copy(results, resultAt, resultBytes(results, resultAt)),
+          };
+          found[number] = hit;
         }
       }
     }

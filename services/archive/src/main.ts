@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { connectBus } from "@meridian/bus";
-import { IoError, readSettings, settingsHelp } from "@meridian/core";
+import { IoError, readSettings, settingsHelp, streamLimitsOf } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import { runMain, serveHealth, stopSignal, systemClock } from "@meridian/process";
 import { openArchive } from "@meridian/store";
@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     durability: settings.durability,
     log: telemetry.log,
     monitorUrl: settings.natsMonitorUrl,
+    ...streamLimitsOf(settings),
   });
   const { retentionBlocks, snapshotBlocks } = settings;
   const ports = { bus, engine, store, telemetry, clock: systemClock, pause: () => setImmediate() };

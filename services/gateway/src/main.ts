@@ -1,7 +1,7 @@
 /** The gateway's process: environment -> settings -> ports -> run. */
 import { availableParallelism, hostname } from "node:os";
 import { connectBus } from "@meridian/bus";
-import { readSettings, settingsHelp } from "@meridian/core";
+import { readSettings, settingsHelp, streamLimitsOf } from "@meridian/core";
 import type { Durability } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import type { EngineChoice } from "@meridian/engine";
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   const choice: EngineChoice = settings.engine;
   const engine = loadEngine(choice);
   const { natsUrl: url, natsMonitorUrl: monitorUrl } = settings;
-  const bus = await connectBus({ url, monitorUrl, name: `gateway ${instance}`, durability, log });
+  const bus = await connectBus({ url, monitorUrl, name: `gateway ${instance}`, durability, log, ...streamLimitsOf(settings) });
   const workers = settings.workers ?? availableParallelism();
   const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax } = LIMITS;
   const gateway = await runGateway(

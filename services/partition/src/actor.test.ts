@@ -260,6 +260,29 @@ test("a crash between applying and publishing leaves no gap and doubles nothing"
   expect(second.actor.status().stopped).toBeNull();
 });
 
+test.each<[what: string, fromSnapshot: boolean]>([
+  ["the whole log", false],
+  ["a snapshot", true],
+])("a restart from %s whose results differ from those in OUT stops the partition", async (_what, fromSnapshot) => {
+  const { server, chain } = await begin();
+  const first = await start(server);
+  await fill(chain, 2, fromSnapshot ? [2] : []);
+  if (fromSnapshot) await until("the snapshot", () => first.actor.status().snapshots.includes(2));
+  await chain.append({ 0: [run("a1", "a3")] });
+  await chain.settled();
+  await first.actor.stop();
+  const payload = server.streams.OUT.last("out.0")?.payload ?? new Uint8Array(0);
+  const at = Buffer.from(payload).lastIndexOf(Buffer.from(addressOf("a3")));
+  expect(at).toBeGreaterThan(0);
+  payload[at] = (payload[at] ?? 0) ^ 1;
+  const second = await start(server);
+  expect(second.actor.status().fromBlock).toBe(fromSnapshot ? 2 : null);
+  await until("the last message", () => second.actor.status().n === 9);
+  await chain.append({ 0: [run("a1")] });
+  await until("the stop", () => second.actor.status().stopped?.includes("OUT_UNEQUAL"));
+  await until("the report", () => chain.reports.get(0)?.stopped?.includes("OUT_UNEQUAL"));
+});
+
 test("two hosts with the same partition make one OUT", async () => {
   const { server, chain } = await begin();
   await Promise.all([start(server), start(server)]);

@@ -1,6 +1,6 @@
 /** A host: environment -> settings -> one thread for each partition. */
 import { hostname } from "node:os";
-import { IoError, readSettings, settingsHelp } from "@meridian/core";
+import { IoError, readSettings, settingsHelp, streamLimitsOf } from "@meridian/core";
 import type { Durability } from "@meridian/core";
 import type { EngineChoice } from "@meridian/engine";
 import { runMain, serveHealth, stopSignal, systemClock } from "@meridian/process";
@@ -31,6 +31,7 @@ async function main(): Promise<void> {
     natsUrl: settings.natsUrl,
     natsMonitorUrl: settings.natsMonitorUrl,
     durability: settings.durability satisfies Durability,
+    streamLimits: streamLimitsOf(settings),
     engine: settings.engine satisfies EngineChoice,
     memoryBytesMax: memoryBytesMaxOf(settings.memoryMaxMb, partitions.length),
     env,

@@ -38,7 +38,7 @@ export class Publisher {
   #failure: { error: unknown } | null = null;
   #publishedN: number;
 
-  /** @param publishedN n of the last record in OUT: what is at or before it is not published again */
+  /** @param publishedN n of the last record in OUT */
   constructor(ports: PublisherPorts, partition: PartitionId, limits: ActorLimits, publishedN: number, signal: AbortSignal) {
     this.#ports = ports;
     this.#partition = partition;
@@ -57,14 +57,14 @@ export class Publisher {
   }
 
   /**
-   * Takes records over; resolves when there is room for more.
+   * Takes records over; resolves when there is room for more. Those that OUT has already go there as well: it stores nothing twice,
+   * but compares what stands in its last message.
    * @throws what publishing failed with, if it fails for good
    */
   async add(records: readonly OutRecord[], causes: readonly Headers[]): Promise<void> {
-    const wanted = records.filter(({ n }) => n > this.#publishedN);
-    for (const record of wanted) this.#waitingBytes += bytesOf(record);
-    if (wanted.length > 0) {
-      this.#waiting.push(...wanted);
+    for (const record of records) this.#waitingBytes += bytesOf(record);
+    if (records.length > 0) {
+      this.#waiting.push(...records);
       for (const cause of causes) if (this.#causes.length < LINKS_MAX && "traceparent" in cause) this.#causes.push(cause);
       this.#running ??= this.#run();
     }
@@ -112,7 +112,7 @@ export class Publisher {
     span.end();
     for (const record of records) this.#waitingBytes -= bytesOf(record);
     if (this.#signal.aborted) return;
-    this.#publishedN = last.n;
+    this.#publishedN = Math.max(this.#publishedN, last.n);
     publishMs(clock.now() - startedAt);
     progress.notify();
   }

@@ -1,7 +1,7 @@
 /** A partition in a worker thread, seen from its host. */
 import { Worker } from "node:worker_threads";
 import { IoError } from "@meridian/core";
-import type { Durability, PartitionId } from "@meridian/core";
+import type { Durability, PartitionId, streamLimitsOf } from "@meridian/core";
 import type { EngineChoice } from "@meridian/engine";
 import type { ActorStatus } from "./actor.ts";
 import type { HostedPartition } from "./host.ts";
@@ -14,6 +14,7 @@ export interface ThreadOptions {
   natsUrl: string;
   natsMonitorUrl?: string | undefined;
   durability: Durability;
+  streamLimits?: ReturnType<typeof streamLimitsOf>;
   engine: EngineChoice;
   memoryBytesMax: number;
   limits?: Partial<ActorLimits>;

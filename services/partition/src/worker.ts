@@ -8,6 +8,7 @@ import { startTelemetry } from "@meridian/telemetry";
 import { isFinal } from "./actor.ts";
 import type { Actor, ActorStatus } from "./actor.ts";
 import { runPartition } from "./run.ts";
+import { engineBytesMax } from "./settings.ts";
 import type { ThreadMessage, ThreadOptions } from "./thread.ts";
 
 const STATUS_MS = 100;
@@ -24,14 +25,20 @@ await run(workerData as ThreadOptions);
 host.close(); // Nothing else keeps the thread.
 
 async function run(options: ThreadOptions): Promise<void> {
-  const { partition, natsUrl, natsMonitorUrl: monitorUrl, durability, memoryBytesMax, limits = {}, env } = options;
+  const { partition, natsUrl, natsMonitorUrl: monitorUrl, durability, streamLimits, limits = {}, env } = options;
   const instance = `${options.host}/${partition}`;
   const telemetry = await startTelemetry({ service: "partition", instance, version: VERSION, env });
   const { signal } = stopping;
   try {
     const engines = loadEngine(options.engine);
+    const memoryBytesMax = engineBytesMax(engines.build, options.memoryBytesMax);
     telemetry.log.info({ partition, engine: engines.build, memoryBytesMax }, "Starting");
-    const bus = await connectBus({ url: natsUrl, monitorUrl, name: instance, durability, log: telemetry.log, signal });
+    if (memoryBytesMax < options.memoryBytesMax) {
+      const facts = { partition, wanted: options.memoryBytesMax, memoryBytesMax };
+      telemetry.log.warn(facts, "A WebAssembly engine cannot use that much memory; its bound is lower");
+    }
+    const { log } = telemetry;
+    const bus = await connectBus({ url: natsUrl, monitorUrl, name: instance, durability, log, signal, ...streamLimits });
     try {
       const starting = { partition, host: options.host, memoryBytesMax, limits, signal };
       const actor = await runPartition({ bus, engines, telemetry }, starting);

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { connectBus } from "@meridian/bus";
-import { IoError, readSettings, settingsHelp } from "@meridian/core";
+import { IoError, readSettings, settingsHelp, streamLimitsOf } from "@meridian/core";
 import { runMain, serveHealth, stopSignal, systemClock } from "@meridian/process";
 import { startTelemetry, telemetrySettings } from "@meridian/telemetry";
 import { parseGenesis } from "./genesis.ts";
@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     durability: settings.durability,
     log: telemetry.log,
     monitorUrl: settings.natsMonitorUrl,
+    ...streamLimitsOf(settings),
   });
   const running = runScheduler(
     { bus, telemetry, clock: systemClock, unixMs: () => Date.now(), randomBytes: (count) => new Uint8Array(randomBytes(count)) },

@@ -1,12 +1,15 @@
 import { defineSettings, serviceSettings } from "@meridian/core";
 
-const { natsUrl, natsMonitorUrl, instance, durability, healthPort } = serviceSettings;
+const { natsUrl, natsMonitorUrl, instance, durability, replicas, logMaxMb, outMaxMb, healthPort } = serviceSettings;
 
 export const schedulerSettings = defineSettings({
   natsUrl,
   natsMonitorUrl,
   instance,
   durability,
+  replicas,
+  logMaxMb,
+  outMaxMb,
   healthPort,
   genesis: {
     variable: "MERIDIAN_GENESIS",

@@ -5,7 +5,7 @@
  *     so two owners of a partition publishing at once cannot make a gap, a doubled record or another order.
  * P2. A message of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
  * P3. A state is a function of its log, so what another owner (or this one before a restart) published must be equal to what we
- *     would have. Where we meet the last such message we compare, and stop if it differs.
+ *     would have. Where we meet the last such message we compare every record of it that comes, and stop if one differs.
  * P4. A record too large for one message stands in parts in one atomic batch: behind each other, all or none.
  */
 import { IoError, assert } from "@meridian/core";
@@ -70,7 +70,11 @@ export class OutPublisher {
     if (this.#waitingBytes > OUT_WAITING_BYTES_MAX) {
       return Promise.reject(new IoError({ code: "OUT_BUSY", partition: this.partition, limit: OUT_WAITING_BYTES_MAX }, "later"));
     }
+    // Only OUT's last message is compared with (P3), so what stands before it need not be packed.
+    const firstN = this.#tail?.message?.firstN ?? 0;
+    if (last.n < firstN) return Promise.resolve();
     for (const record of records) {
+      if (record.n < firstN) continue;
       const packed = encodeOutRecord(record);
       assert(packed.length <= OUT_RECORD_BYTES_MAX, `out record of ${packed.length} bytes, at most ${OUT_RECORD_BYTES_MAX}`);
       this.#waiting.push({ n: record.n, packed, headers });
@@ -104,7 +108,7 @@ export class OutPublisher {
   }
 
   async #sendNext(): Promise<void> {
-    this.#tail ??= this.#compared(await this.#readTail());
+    this.#tail = this.#compared(this.#tail ?? (await this.#readTail()));
     this.#passOver(this.#tail.n);
     const next = this.#waiting[0];
     if (next === undefined) return;
@@ -142,7 +146,7 @@ export class OutPublisher {
   #compared(tail: OutTail): OutTail {
     const { message } = tail;
     const offset = this.#waiting[0]?.n ?? 0;
-    if (message === undefined || message.parts > 1 || offset === 0) return tail;
+    if (message === undefined || message.parts > 1 || offset === 0 || offset > tail.n) return tail;
     for (const record of decodeOutRecords(message.body)) {
       const waiting = this.#waiting[record.n - offset];
       // Packed again, so that another version's way of packing makes no difference.

@@ -2,6 +2,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { noTelemetry } from "@meridian/core";
 import type { Bus, Durability } from "@meridian/core";
 import { findNatsServer, startNatsServer } from "@meridian/nats-server";
 import type { RunningNatsServer } from "@meridian/nats-server";
@@ -89,6 +90,16 @@ describe("streams that are there already", () => {
     };
     await (await jetstreamManager(admin)).streams.add({ name: "LOG", ...good, ...change });
     await expect(busOf(server)).rejects.toMatchObject({ detail: { code: "STREAM_WRONG", stream: "LOG", field } });
+  });
+
+  test("streams and buckets kept by another number of servers are taken, with a warning", async () => {
+    const server = await serverOf();
+    await busOf(server);
+    const warned: unknown[] = [];
+    const log = { ...noTelemetry().log, warn: (facts: Record<string, unknown>) => void warned.push(facts) };
+    const bus = await busOf(server, { replicas: 3, log });
+    await bus.objects.put("a", Uint8Array.of(1));
+    expect(warned).toEqual(["LOG", "OUT"].map((stream) => ({ stream, replicas: 1, configured: 3 })));
   });
 
   test("several services may start at once; a size that is asked for is set", async () => {

@@ -109,7 +109,7 @@ export {
 } from "./transactions.ts";
 export { noTelemetry } from "./telemetry.ts";
 export type { Attributes, Logger, Span, SpanOptions, Telemetry } from "./telemetry.ts";
-export { defineSettings, readSettings, serviceSettings, settingsHelp } from "./settings.ts";
+export { defineSettings, readSettings, serviceSettings, settingsHelp, streamLimitsOf } from "./settings.ts";
 export type { SettingDefinition, SettingDefinitions, SettingFailure, SettingValues } from "./settings.ts";
 export { applyMessage, refusalOf } from "./actor/apply.ts";
 export type { Applied, LogRefusal } from "./actor/apply.ts";

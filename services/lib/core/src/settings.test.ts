@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { IoError } from "./errors.ts";
-import { defineSettings, readSettings, serviceSettings, settingsHelp } from "./settings.ts";
+import { defineSettings, readSettings, serviceSettings, settingsHelp, streamLimitsOf } from "./settings.ts";
 
 const definitions = defineSettings({
   port: { variable: "PORT", kind: "integer", default: 8545, min: 0, max: 65_535, help: "Port to listen on." },
@@ -52,6 +52,17 @@ describe("readSettings", () => {
     expectTypeOf(values.partitions).toEqualTypeOf<readonly number[]>();
     expectTypeOf(readSettings(serviceSettings, {}).durability).toEqualTypeOf<"process" | "power">();
   });
+});
+
+test.each<[env: Record<string, string>, want: ReturnType<typeof streamLimitsOf>]>([
+  [{}, { replicas: 1, logBytesMax: undefined, outBytesMax: undefined }],
+  [
+    { MERIDIAN_NATS_REPLICAS: "3", MERIDIAN_LOG_MAX_MB: "64", MERIDIAN_OUT_MAX_MB: "128" },
+    { replicas: 3, logBytesMax: 64 << 20, outBytesMax: 128 << 20 },
+  ],
+])("streams are kept as %j says", (env, want) => {
+  expect(streamLimitsOf(readSettings(serviceSettings, env))).toEqual(want);
+  expect(() => readSettings(serviceSettings, { ...env, MERIDIAN_NATS_REPLICAS: "2" })).toThrow("1 | 3 | 5");
 });
 
 test("settingsHelp prints one line for each variable, in columns", () => {

@@ -102,6 +102,27 @@ export const serviceSettings = defineSettings({
     default: "power",
     help: "What acknowledged work survives: loss of any process, or of power too.",
   },
+  replicas: {
+    variable: "MERIDIAN_NATS_REPLICAS",
+    kind: "choice",
+    choices: ["1", "3", "5"],
+    default: "1",
+    help: "NATS servers that keep each stream, bucket and object; used when they are made.",
+  },
+  logMaxMb: {
+    variable: "MERIDIAN_LOG_MAX_MB",
+    kind: "integer",
+    optional: true,
+    min: 16,
+    help: "Bytes of stream LOG in MiB, the same for all services; default: as it is, a new one 4,096 if the server has them.",
+  },
+  outMaxMb: {
+    variable: "MERIDIAN_OUT_MAX_MB",
+    kind: "integer",
+    optional: true,
+    min: 16,
+    help: "Bytes of stream OUT in MiB, the same for all services; default: as it is, a new one what the server has.",
+  },
   engine: {
     variable: "MERIDIAN_ENGINE",
     kind: "choice",
@@ -118,6 +139,19 @@ export const serviceSettings = defineSettings({
     help: "Port of /healthz and /readyz; 0 turns them off.",
   },
 });
+
+const MIB = 1024 * 1024;
+
+/** How streams are kept, from the settings of every service; undefined leaves it to the bus. */
+export function streamLimitsOf(settings: { replicas: string; logMaxMb: number | undefined; outMaxMb: number | undefined }): {
+  replicas: number;
+  logBytesMax: number | undefined;
+  outBytesMax: number | undefined;
+} {
+  const { replicas, logMaxMb, outMaxMb } = settings;
+  const bytesOf = (mb: number | undefined) => (mb === undefined ? undefined : mb * MIB);
+  return { replicas: Number(replicas), logBytesMax: bytesOf(logMaxMb), outBytesMax: bytesOf(outMaxMb) };
+}
 
 /**
  * Reads a table of settings from the environment.

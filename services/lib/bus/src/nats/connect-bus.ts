@@ -35,9 +35,9 @@ export interface ConnectOptions {
   appendMsMax?: number;
   publishMsMax?: number;
   /** Bytes that LOG and OUT may hold; -1 for as much as the server has. Default: as they are; new ones 4 GiB and -1. */
-  logBytesMax?: number;
-  outBytesMax?: number;
-  /** Servers that keep each stream; used when it is made. */
+  logBytesMax?: number | undefined;
+  outBytesMax?: number | undefined;
+  /** Servers that keep each stream; used when it is made. An existing stream with another number is taken, with a warning. */
   replicas?: number;
   log?: Logger;
   /** Ends a connection attempt that still waits. */
@@ -60,7 +60,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
     if (maxPayload < MESSAGE_BYTES_MAX) {
       throw new IoError({ code: "SERVER_LIMIT", limit: "max_payload", got: maxPayload, want: MESSAGE_BYTES_MAX }, "never");
     }
-    await ensureStreams(connection, { logBytesMax, outBytesMax, replicas });
+    await ensureStreams(connection, { logBytesMax, outBytesMax, replicas }, log);
     await check();
     if (durability === "power") void checkAgain(check, connection, log);
     const [keyValues, objects] = await Promise.all([openKeyValues(connection, replicas), openObjects(connection, replicas)]);

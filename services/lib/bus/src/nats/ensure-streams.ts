@@ -1,5 +1,6 @@
 /** LOG and OUT as they must be: made if absent, refused if somebody made them otherwise. */
 import { IoError } from "@meridian/core";
+import type { Logger } from "@meridian/core";
 import { DiscardPolicy, PersistMode, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { LOG_BYTES_MAX, MESSAGE_BYTES_MAX } from "../limits.ts";
@@ -45,10 +46,17 @@ const CHECKED = [
 ] as const satisfies (keyof StreamConfig)[];
 
 /** @throws IoError STREAM_WRONG, or as `ask` */
-export async function ensureStreams(connection: Connection, limits: StreamLimits): Promise<void> {
+export async function ensureStreams(connection: Connection, limits: StreamLimits, log: Logger): Promise<void> {
   const { logBytesMax, outBytesMax, replicas } = limits;
-  await ensureStream(connection, STREAM.log, LOG_SUBJECTS, logBytesMax, [LOG_BYTES_MAX, -1], replicas);
-  await ensureStream(connection, STREAM.out, OUT_SUBJECTS, outBytesMax, [-1], replicas);
+  const streams = [
+    await ensureStream(connection, STREAM.log, LOG_SUBJECTS, logBytesMax, [LOG_BYTES_MAX, -1], replicas),
+    await ensureStream(connection, STREAM.out, OUT_SUBJECTS, outBytesMax, [-1], replicas),
+  ];
+  for (const { config } of streams) {
+    if (config.num_replicas === replicas) continue;
+    const facts = { stream: config.name, replicas: config.num_replicas, configured: replicas };
+    log.warn(facts, "A stream is kept by another number of servers than configured; it stays as it is");
+  }
 }
 
 /** @param defaults sizes for a new stream, tried in order: a small server cannot keep the first one free */

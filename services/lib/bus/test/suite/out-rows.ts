@@ -49,6 +49,16 @@ export const outRows: Row[] = [
     },
   ],
   [
+    "an owner that comes to the last message record by record is compared at each",
+    async (rig) => {
+      const [first, second] = [await rig.connect(), await rig.connect()];
+      await first.out.publish(0, outRecords(1, 4));
+      for (const n of [1, 2, 3]) await second.out.publish(0, outRecords(n, n));
+      const other = outRecords(4, 4).map((record) => ({ ...record, results: Uint8Array.of(9) }));
+      expect(await codeOf(second.out.publish(0, other))).toBe("OUT_UNEQUAL");
+    },
+  ],
+  [
     "an owner that would publish something else than what is there is stopped",
     async (rig) => {
       const [first, second] = [await rig.connect(), await rig.connect()];

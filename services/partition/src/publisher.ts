@@ -57,8 +57,8 @@ export class Publisher {
   }
 
   /**
-   * Takes records over; resolves when there is room for more. Those that OUT has already go there as well: it stores nothing twice,
-   * but compares what stands in its last message.
+   * Takes records over; resolves when there is room for more. Those that OUT has already go there as well: it stores nothing
+   * twice, but compares what stands in its last message.
    * @throws what publishing failed with, if it fails for good
    */
   async add(records: readonly OutRecord[], causes: readonly Headers[]): Promise<void> {

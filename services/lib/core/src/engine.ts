@@ -69,13 +69,24 @@ export interface CallRequest {
   accessList: Uint8Array;
   /** Packed cells of other partitions, to use instead of a miss. */
   given: Uint8Array;
+  /** Also says what it touched (`CallAccess`). */
+  traced: boolean;
+}
+
+/** What a call touched. Precompiles are in neither list. */
+export interface CallAccess {
+  /** As in `CallRequest.accessList`, ascending: accounts and slots, as `eth_createAccessList` answers (without sender and `to` if no slot of theirs). */
+  accessList: Uint8Array;
+  /** Packed (u8 mode, b20 address)*, ascending by address, as in a touch record. */
+  touches: Uint8Array;
 }
 
 export type CallResult =
-  | { status: "success" | "revert"; gasUsed: number; output: Uint8Array }
-  | { status: "halt"; gasUsed: number; why: string } // geth's wording: "out of gas", "invalid opcode: ...", "stack underflow ..."
+  | { status: "success" | "revert"; gasUsed: number; output: Uint8Array; access: CallAccess | null }
+  | { status: "halt"; gasUsed: number; why: string; access: CallAccess | null } // geth's wording: "out of gas", "invalid opcode: ...", "stack underflow ..."
   | { status: "funds" } // the sender's balance is below the value
-  | { status: "missing"; cells: Uint8Array } // read request for the cells that another partition owns
+  | { status: "missing"; cells: Uint8Array } // read request for the cells that another partition owns; all that one run can tell
+  | { status: "unsealed"; block: number } // it asks for the hash of a block without a seal
   | { status: "pruned"; oldest: number }
   | { status: "unknownBlock"; newest: number };
 
@@ -91,10 +102,43 @@ export interface ExportChunk {
   next: Uint8Array | null; // first address of the next chunk, null after the last
 }
 
+/** What a run may touch, and what has missed before it. All of it is a function of the log. */
+export interface RunRules {
+  /** Flush of the transactions' positions; with their index it is the position that `after` names. */
+  flush: number;
+  /** Touches nothing but the declared set, in its modes: a transaction that waited for its turn. */
+  strict: boolean;
+  /** Packed b20, any order: accounts on which a lock or a waiter stands. Touched only if declared, and only as declared. */
+  barred: Uint8Array;
+  /** Packed (u64 flush, u32 index)*: positions that missed in the open block. */
+  missed: Uint8Array;
+}
+
+export interface RunResult {
+  /** Packed results of the transactions that came to an end, in order. */
+  results: Uint8Array;
+  /** Packed touch records of the others, in order; empty in the usual case. */
+  misses: Uint8Array;
+}
+
+export interface ProposalRules {
+  flush: number;
+  /** Packed (u8 mode, b20 address)*: what the group has declared, on all its participants. Nothing else is touched. */
+  allowed: Uint8Array;
+  /** The whole system is locked for this group: everything is allowed. */
+  whole: boolean;
+  missed: Uint8Array; // as in RunRules
+}
+
 export interface Proposal {
-  results: Uint8Array; // packed; a transaction with missing cells has reason `foreign`
-  writes: Uint8Array; // packed cells that the successful ones wrote
-  missing: Uint8Array; // read request: union over all transactions
+  results: Uint8Array; // packed, of the members that came to an end
+  touches: Uint8Array; // packed touch records of all members, in order
+  writes: Uint8Array; // packed cells that those wrote, ascending by address
+  /**
+   * Read request for allowed cells that were not given, over all members. Not empty: results, touches and writes are provisional (a
+   * missing cell read as its last known value, else as empty, so that one run finds as much as it can); fetch and propose again.
+   */
+  missing: Uint8Array;
 }
 
 /** One partition's state and its execution. All calls but `call` are synchronous and belong to one thread. */
@@ -109,13 +153,20 @@ export interface Engine {
   dropRange(first: Uint8Array, last: Uint8Array): void;
   openBlock(context: BlockContext): void;
   /**
-   * Executes packed transactions and nonce records merged by index, commits, returns packed results (one for each transaction).
-   * A nonce record sets its cell to nonce + 1; the sender's balance is touched only if value moves (free gas).
+   * Executes packed transactions and nonce records merged by index and commits those that come to an end.
+   * A nonce record sets its cell to nonce + 1; the sender's balance is touched only if value moves (free gas). An account with
+   * neither balance nor code whose nonce record 0 stands here goes on reading as new until the transaction itself has come to an
+   * end (as a transaction here, or by a nonce cell in `applyWrites`): others must not see it before.
    */
-  run(transactions: Uint8Array, nonces: Uint8Array): Uint8Array;
-  /** Executes without commit on top of `given`; for groups. */
-  propose(transactions: Uint8Array, given: Uint8Array): Proposal;
-  /** Commits a write set; cells outside what this engine owns are passed over. */
+  run(transactions: Uint8Array, nonces: Uint8Array, rules: RunRules): RunResult;
+  /** Executes without commit on top of `given`; for groups. Every member sees the writes of those before it. */
+  propose(transactions: Uint8Array, given: Uint8Array, rules: ProposalRules): Proposal;
+  /** Present values as the EVM sees them, as packed cells in the order of the request; all accounts are owned here. */
+  grant(request: Uint8Array): Uint8Array;
+  /**
+   * Commits a write set; cells outside what this engine owns are passed over. The nonce cell of an account that nonce records
+   * write (it has sent transactions) only says that its first transaction came to an end.
+   */
   applyWrites(writes: Uint8Array): void;
   /**
    * Ends the open block: versions are kept for the 64 blocks before the last seal.
@@ -124,7 +175,10 @@ export interface Engine {
   closeBlock(): Uint8Array;
   /** Makes BLOCKHASH(number) known and lets versions older than number - 64 go. */
   seal(number: number, hash: Uint8Array): void;
-  /** Packed (u64 next nonce, b32 hash of the transaction that wrote it)* for packed b20 addresses, present state. */
+  /**
+   * For packed b20 addresses, present state: NONCE_STATE_BYTES each: u64 next nonce, u8 1 if the account has a balance else 0, b32
+   * hash of the transaction that wrote the nonce.
+   */
   nonces(addresses: Uint8Array): Uint8Array;
   /** Values for a read request, as packed cells in the same order; or why not. */
   read(block: number, request: Uint8Array): { cells: Uint8Array } | { pruned: number } | { unknownBlock: number };
@@ -136,7 +190,11 @@ export interface Engine {
 
 export interface EngineOptions {
   chainId: number;
+  /** `call` runs on the caller's thread, at once: for the simulator, where nothing may depend on threads. Default false. */
+  callsInline?: boolean;
 }
+
+export const NONCE_STATE_BYTES = 41;
 
 /** One loaded build of the crate: what needs no state, and the door to engines. */
 export interface EngineModule {

@@ -36,17 +36,77 @@ export interface TermEntry {
   term: number;
   leader: string;
 }
+/** Where an entry stands in the one order of all logs. */
+export interface Position {
+  flush: number;
+  index: number;
+}
+
 /** Local transactions of one flush, and nonce records of senders owned here; both packed, both ascending by index. */
 export interface RunEntry {
   kind: "run";
   transactions: Uint8Array;
   nonces: Uint8Array;
 }
-/** The range map from here on; stands only right after a `block` entry of the same flush. */
+/**
+ * A group of transactions over several partitions, in the log of its home. Its members' indexes follow the entry's own without a
+ * gap. `accounts`: packed (u8 mode, b20 address)*, ascending, the union of what the members declare, on all participants.
+ */
+export interface GroupEntry {
+  kind: "group";
+  index: number;
+  participants: PartitionId[]; // ascending, the home among them
+  accounts: Uint8Array;
+  /** The whole-system group of a block boundary: all partitions take part, everything is locked, `accounts` is empty. */
+  whole: boolean;
+  transactions: Uint8Array;
+}
+/** The same group in the log of each other participant, at the same position. `accounts`: those it owns; none in mode `code`. */
+export interface LockEntry {
+  kind: "lock";
+  index: number;
+  home: PartitionId;
+  accounts: Uint8Array;
+  whole: boolean;
+}
+/** Ends a group: in the logs of all its participants. The first `apply` or `abort` of a group counts. */
+export interface ApplyEntry {
+  kind: "apply";
+  index: number;
+  group: Position; // of its `group` entry
+  /** Packed cells that this partition owns. */
+  writes: Uint8Array;
+  /** On the home: packed results of the members that came to an end; elsewhere empty. */
+  results: Uint8Array;
+  /** On the home: packed u32 indexes of the members that missed; elsewhere empty. */
+  misses: Uint8Array;
+}
+/** Ends a group without effect: all members miss, none of them by its own fault. In the logs of all its participants. */
+export interface AbortEntry {
+  kind: "abort";
+  index: number;
+  group: Position;
+}
+/** A range of addresses whose cells go from one partition to another at a block boundary. Bounds inclusive, 40 lower-case hex digits. */
+export interface MovedRange {
+  from: PartitionId;
+  to: PartitionId;
+  first: string;
+  last: string;
+}
+/** The cells of a moved range as of the block that closed before the `map` entry, in address order, in objects. */
+export interface HandOver extends MovedRange {
+  chunks: { object: string; sha256: string; bytes: number }[];
+}
+/**
+ * The range map from here on. Stands at a block boundary: between a `block` entry and anything that executes. Who gains a range
+ * imports its hand-over's chunks, who loses it forgets it.
+ */
 export interface MapEntry {
   kind: "map";
   index: number;
   map: RangeMap;
+  handOvers: HandOver[];
 }
 /** Closes the open block in every log: everything sequenced before it is resolved. Opens the next one. */
 export interface BlockEntry {
@@ -58,6 +118,8 @@ export interface BlockEntry {
   mapVersion: number;
   partitions: PartitionId[]; // all that take part in the closing block
   snapshot: boolean; // every partition takes a snapshot here
+  /** Ranges that move behind this block: their owners write them out as of this block and say so in their reports. */
+  moves: MovedRange[];
 }
 /** The hash of a closed block, as the archive computed it: BLOCKHASH(number) is known from here on. */
 export interface SealEntry {
@@ -66,7 +128,8 @@ export interface SealEntry {
   number: number;
   hash: Uint8Array; // 32 bytes
 }
-export type Entry = GenesisEntry | TermEntry | RunEntry | MapEntry | BlockEntry | SealEntry;
+export type Entry =
+  GenesisEntry | TermEntry | RunEntry | GroupEntry | LockEntry | ApplyEntry | AbortEntry | MapEntry | BlockEntry | SealEntry;
 
 /** One message of LOG, checked and decoded. */
 export interface LogMessage {
@@ -92,12 +155,21 @@ export interface PartitionBlock {
   lattice: Uint8Array; // 2,048 bytes
 }
 
+/** Transactions of one earlier flush, ascending by index, one result each. */
+export interface SettledRun {
+  flush: number;
+  transactions: Uint8Array;
+  results: Uint8Array;
+}
+
 /** What one LOG message became: exactly one record for each message, so that `n` has no gap in OUT either. */
 export interface OutRecord {
   n: number;
   flush: number;
-  transactions: Uint8Array; // packed, as in LOG
+  transactions: Uint8Array; // packed, as in LOG: those of this message's flush that came to an end in it
   results: Uint8Array; // packed, one for each transaction
+  /** Transactions that came to an end here and stand at positions of earlier flushes: waiters, and members of groups. */
+  settled: SettledRun[];
   block: PartitionBlock | null;
   /** Genesis of this partition's part: only in the record of the `genesis` entry. */
   genesis: { chainId: number; genesisHash: Uint8Array; lattice: Uint8Array; map: RangeMap; opens: OpenedBlock } | null;

@@ -1,11 +1,12 @@
 export { assert, BugError } from "./assert.ts";
 export { bytesOfHex, concatBytes, hexOf, readU16, readU32, readU64, sameBytes, writeU16, writeU32, writeU64 } from "./bytes.ts";
 export { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, NONCE_CELL_BYTES, SLOT_CELL_BYTES } from "./cells.ts";
-export { DECODE, PENDING } from "./engine.ts";
+export { DECODE, NONCE_STATE_BYTES, PENDING } from "./engine.ts";
 export type {
   BlockContext,
   BlockHeaderInput,
   BuiltBlock,
+  CallAccess,
   CallRequest,
   CallResult,
   Decoded,
@@ -16,25 +17,38 @@ export type {
   ExportChunk,
   OwnedRanges,
   Proposal,
+  ProposalRules,
+  RunResult,
+  RunRules,
 } from "./engine.ts";
 export { FORMAT_VERSION, RULES_VERSION } from "./entries.ts";
 export type {
+  AbortEntry,
+  ApplyEntry,
   BlockEntry,
   Entry,
   GenesisEntry,
+  GroupEntry,
+  HandOver,
+  LockEntry,
   LogMessage,
   LogPosition,
   MapEntry,
+  MovedRange,
   OpenedBlock,
   OutRecord,
   PartitionBlock,
+  Position,
   RunEntry,
   SealEntry,
+  SettledRun,
   TermEntry,
 } from "./entries.ts";
 export { IoError, isIoError } from "./errors.ts";
 export { GAP_HEADER, SUBMIT } from "./messages.ts";
 export type {
+  AdminReply,
+  AdminRequest,
   ArchiveBlock,
   ArchiveFailure,
   ArchiveLog,
@@ -43,7 +57,10 @@ export type {
   ArchiveTransaction,
   Beat,
   Built,
+  GroupProposal,
   LogFilter,
+  MissedTransaction,
+  Misses,
   ReadFailure,
   ReadReply,
   ReadRequest,
@@ -87,6 +104,7 @@ export {
 export type { LogView } from "./results.ts";
 export {
   DECLARED_BYTES,
+  ATTEMPTS_MAX,
   MODE,
   NONCE,
   NONCE_BYTES,
@@ -95,6 +113,12 @@ export {
   TX_HAS_VALUE,
   TX_HEADER_BYTES,
   setTxIndex,
+  txAfterFlush,
+  txAfterIndex,
+  txAttempt,
+  txAfterFlush,
+  txAfterIndex,
+  txAttempt,
   txBytes,
   txCount,
   txCreates,
@@ -176,3 +200,6 @@ export { openRecentHashes } from "./sequencer/recent-hashes.ts";
 export { openSequencer } from "./sequencer/state.ts";
 export type { Sequencer, SequencerEffect, SequencerStart } from "./sequencer/state.ts";
 export { submitRecords } from "./sequencer/submit.ts";
+export { ALL_RULES } from "./rules.ts";
+export type { Rules } from "./rules.ts";
+export { TOUCH, WHY, touchAccounts, touchBytes, touchCount, touchIndex, touchValue, touchWhy } from "./touches.ts";

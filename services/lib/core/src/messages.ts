@@ -1,5 +1,6 @@
 /** Messages that services send each other over core NATS. @meridian/bus encodes them with msgpackr; the table: docs/WIRE.md. */
 import type { CallRequest, CallResult } from "./engine.ts";
+import type { HandOver, Position } from "./entries.ts";
 import type { PartitionId, RangeMap } from "./ranges.ts";
 
 /**
@@ -48,6 +49,10 @@ export interface Beat {
   latest: { number: number; hash: Uint8Array; timestamp: number };
   /** The open block. */
   open: { number: number; timestamp: number };
+  /** The open block waits for everything to be resolved: report at once after every message. */
+  draining: boolean;
+  /** For each partition how many misses of the open block the leader has taken: those need not be said again. */
+  missesTaken: [PartitionId, number][];
   mapVersion: number;
   positions: [PartitionId, number][];
 }
@@ -66,7 +71,52 @@ export interface Report {
   transactions: number; // executed since the process started
   busyMs: number; //       time spent executing since the process started
   stopped: string | null; // why it stopped for good (gap, broken chain), null while it runs
+  /** Up to this message no local transaction waits for its turn. */
+  settledN: number;
+  /** How many of its local transactions have missed in the open block. */
+  misses: number;
+  /** Groups that it takes part in and that are not resolved here; `held`: it holds the locks. */
+  groups: { group: Position; held: boolean }[];
+  /** What it has written out for the last `block` entry with moves; null if there is none, or not all of it is done. */
+  handOvers: { block: number; ranges: HandOver[] } | null;
 }
+
+/**
+ * Local transactions that missed, said again until the beat shows that they are taken. `first`: how many of the open block come
+ * before these.
+ */
+export interface Misses {
+  partition: PartitionId;
+  block: number; // the open one
+  first: number;
+  missed: MissedTransaction[];
+}
+/** Cold path: one object each is fine. */
+export interface MissedTransaction {
+  flush: number;
+  record: Uint8Array; // packed transaction, as it stands in LOG
+  touch: Uint8Array; // packed touch record: what is known of its accounts now
+}
+
+/** What a group's home makes of it, said again until `apply` or `abort` stands in the log. The first one counts. */
+export interface GroupProposal {
+  home: PartitionId;
+  group: Position;
+  results: Uint8Array; // packed, of the members that came to an end
+  touches: Uint8Array; // packed touch records of all members
+  writes: [PartitionId, Uint8Array][]; // packed cells by owner
+}
+
+/** To the leader, if the admin namespace is on. */
+export type AdminRequest =
+  | { op: "map" }
+  /** Places an account on a partition, from the next block boundary on; `partition` null: back to its range. */
+  | { op: "pin"; address: Uint8Array; partition: PartitionId | null };
+export type AdminReply =
+  | { op: "map"; map: RangeMap; moving: boolean }
+  /** Taken: the map with this version will show it. */
+  | { op: "moving"; version: number }
+  | { op: "failed"; text: string };
 
 /** A block as an archive built it; said again until the beat shows it as latest. */
 export interface Built {
@@ -80,11 +130,14 @@ export interface Built {
 export type ReadRequest =
   | { op: "nonces"; atN: number; addresses: Uint8Array }
   | { op: "cells"; block: number; atN: number; request: Uint8Array }
+  /** From a group's home: present values of locked accounts, as soon as this participant holds the group's locks. */
+  | { op: "grant"; group: Position; request: Uint8Array }
   | { op: "call"; block: number; atN: number; call: CallRequest }
   | { op: "estimate"; block: number; atN: number; call: CallRequest };
 export type ReadReply =
   | { op: "nonces"; nonces: Uint8Array }
   | { op: "cells"; cells: Uint8Array }
+  | { op: "grant"; cells: Uint8Array }
   | { op: "call"; result: CallResult }
   | { op: "estimate"; gas: number }
   | { op: "failed"; failure: ReadFailure };
@@ -93,6 +146,7 @@ export type ReadFailure =
   | { code: "BEHIND"; newest: number } // did not reach the block or position within the wait
   | { code: "BUSY"; limit: number }
   | { code: "STOPPED"; text: string }
+  | { code: "RESOLVED" } // grant: the group has its `apply` or `abort` here already
   | { code: "FOREIGN"; account: Uint8Array } // a call touched an account that could not be fetched
   | { code: "CALL"; result: CallResult }; // estimate: the call itself fails
 

@@ -11,9 +11,9 @@
  * | 11 | u8 | reserved, 0 |
  * | 12 | u32 | logsOffset: where the logs start in this record (= 64 + length of the output) |
  * | 16 | u64 | gasUsed |
- * | 24 | b20 | address: the created contract, or with reason `foreign` the account that another partition owns |
+ * | 24 | b20 | address: the created contract, else 0 |
  * | 44 | u32 | logCount |
- * | 48 | u64 | value of the reason: `unsealed` the block asked for; else 0 |
+ * | 48 | u64 | reserved, 0 |
  * | 56 | u32 | outputBytes |
  * | 60 | u32 | reserved, 0 |
  * | 64 | bytes | output: revert data of a reverted transaction, else empty |
@@ -31,16 +31,15 @@ export const RESULT = {
   gasUsed: 16,
   address: 24,
   logCount: 44,
-  value: 48,
   outputBytes: 56,
   output: 64,
 } as const;
 
 /**
- * Why a transaction failed. `foreign`, `funds` and `unsealed` are rules of this chain, not of the EVM: the transaction uses
- * up its nonce and all of its gas and changes nothing else (see docs/adr/0007-failed-by-rule.md).
+ * Why a transaction failed. `void` is a rule of this chain, not of the EVM: at its turn the sender does not have the value any
+ * more, so the transaction uses up its nonce and all of its gas and changes nothing else (see docs/adr/0007-failed-by-rule.md).
  */
-export const REASON = { none: 0, revert: 1, halt: 2, foreign: 3, funds: 4, unsealed: 5 } as const;
+export const REASON = { none: 0, revert: 1, halt: 2, void: 4 } as const;
 
 export const resultBytes = (results: Uint8Array, at: number): number => readU32(results, at + RESULT.bytes);
 export const resultIndex = (results: Uint8Array, at: number): number => readU32(results, at + RESULT.index);

@@ -9,15 +9,21 @@
  * | 8 | u8 | type: 0 legacy, 1 EIP-2930, 2 EIP-1559 |
  * | 9 | u8 | flags: 1 creates (no `to`), 2 carries value |
  * | 10 | u16 | declared: number of declared accounts |
- * | 12 | u32 | rawOffset: where the raw signed transaction starts in this record (= 104 + 21 * declared) |
+ * | 12 | u32 | rawOffset: where the raw signed transaction starts in this record (= 120 + 21 * declared) |
  * | 16 | u64 | nonce, below 2^53 |
  * | 24 | u64 | gasLimit, below 2^53 |
  * | 32 | b32 | hash |
  * | 64 | b20 | sender |
  * | 84 | b20 | to; the address to be created if `creates` |
- * | 104 | (u8 mode, b20 address) * declared | the declared set |
+ * | 104 | u64 | afterFlush: flush of the sender's transaction before this one, if it stands in the open block; else 0 |
+ * | 112 | u32 | afterIndex: its index there |
+ * | 116 | u8 | attempt: how often this transaction has missed, 0 to 3 |
+ * | 117 | 3 bytes | reserved, 0 |
+ * | 120 | (u8 mode, b20 address) * declared | the declared set, ascending by address, each account once |
  * | rawOffset | bytes | the raw signed transaction (EIP-2718 envelope), to the end of the record |
  *
+ * `afterFlush`, `afterIndex`, `attempt` and the declared set are written by the scheduler when it sequences the record; a gateway
+ * leaves 0 and declares what the transaction itself tells: `to`, the sender if value moves, the access list.
  * All numbers little-endian.
  */
 import { readU16, readU32, readU64, writeU32 } from "./bytes.ts";
@@ -34,15 +40,23 @@ export const TX = {
   hash: 32,
   sender: 64,
   to: 84,
-  declaredSet: 104,
+  afterFlush: 104,
+  afterIndex: 112,
+  attempt: 116,
+  declaredSet: 120,
 } as const;
-export const TX_HEADER_BYTES = 104;
+export const TX_HEADER_BYTES = 120;
 export const DECLARED_BYTES = 21;
 export const TX_CREATES = 1;
 export const TX_HAS_VALUE = 2;
 
-/** Modes of a declared account: `write` waits for all, `read` is shared, `code` (an immutable contract's code) never waits. */
+/**
+ * Modes of a declared or touched account. `write` waits for all, `read` is shared, `code` never waits: only the code of a contract
+ * that stands there already, which no transaction can change any more (EIP-6780).
+ */
 export const MODE = { read: 0, write: 1, code: 2 } as const;
+/** A transaction that missed so often runs in the whole-system group at the end of its block. */
+export const ATTEMPTS_MAX = 3;
 
 export const txBytes = (records: Uint8Array, at: number): number => readU32(records, at + TX.bytes);
 export const txIndex = (records: Uint8Array, at: number): number => readU32(records, at + TX.index);
@@ -53,6 +67,9 @@ export const txHasValue = (records: Uint8Array, at: number): boolean => (records
 export const txDeclared = (records: Uint8Array, at: number): number => readU16(records, at + TX.declared);
 export const txNonce = (records: Uint8Array, at: number): number => readU64(records, at + TX.nonce);
 export const txGasLimit = (records: Uint8Array, at: number): number => readU64(records, at + TX.gasLimit);
+export const txAfterFlush = (records: Uint8Array, at: number): number => readU64(records, at + TX.afterFlush);
+export const txAfterIndex = (records: Uint8Array, at: number): number => readU32(records, at + TX.afterIndex);
+export const txAttempt = (records: Uint8Array, at: number): number => records[at + TX.attempt]!;
 /** The raw signed transaction as a view, not a copy. */
 export const txRaw = (records: Uint8Array, at: number): Uint8Array =>
   records.subarray(at + readU32(records, at + TX.rawOffset), at + txBytes(records, at));

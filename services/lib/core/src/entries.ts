@@ -8,7 +8,7 @@
 import type { RangeMap, PartitionId } from "./ranges.ts";
 
 /** Format of messages and rules of execution that this code knows. A reader stops at a higher one. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 export const RULES_VERSION = 1;
 
 /** The block that a `block` entry opens. */

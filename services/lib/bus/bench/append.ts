@@ -89,7 +89,7 @@ async function publishOut(bus: Bus, partition: number): Promise<void> {
   await measure(`publish to OUT, ${FLUSH_BYTES / 1_000} KB, one after the other`, FLUSH_BYTES, async () => {
     n++;
     await bus.out.publish(partition, [
-      { n, flush: n, transactions: new Uint8Array(), results, block: null, genesis: null, map: null },
+      { n, flush: n, transactions: new Uint8Array(), results, settled: [], block: null, genesis: null, map: null },
     ]);
   });
 }

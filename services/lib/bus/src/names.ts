@@ -17,6 +17,12 @@ export const SUBJECT = {
   /** Reports of all partitions; to subscribe only. */
   reports: "sched.report.*",
   built: "sched.built",
+  /** From partitions: local transactions that missed. */
+  misses: "sched.misses",
+  /** From homes: what they make of their groups. */
+  proposal: "sched.proposal",
+  /** Requests to the leader about the range map. */
+  admin: "sched.admin",
   read: (partition: PartitionId): string => `read.${partition}`,
   archiveQuery: "archive.query",
 } as const;

@@ -4,8 +4,8 @@ import { FORMAT_VERSION, IoError } from "@meridian/core";
 import type { BlockEntry, Entry, LogMessage } from "@meridian/core";
 import { checkFormat, pack, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
-import { arrayOf, bytes, flag, list, text, unsigned, variant } from "./shapes.ts";
-import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
+import { arrayOf, bytes, flag, list, packedOf, text, unsigned, variant } from "./shapes.ts";
+import { accountModes, handOver, hash, movedRange, openedBlock, position, rangeMap } from "./shared-shapes.ts";
 
 export const ZERO_HASH = new Uint8Array(32);
 
@@ -13,7 +13,17 @@ const entry: Shape<Entry> = variant<Entry, "kind">("kind", {
   genesis: { index: unsigned, chainId: unsigned, genesisHash: hash, map: rangeMap, opens: openedBlock },
   term: { index: unsigned, term: unsigned, leader: text },
   run: { transactions: bytes, nonces: bytes },
-  map: { index: unsigned, map: rangeMap },
+  group: {
+    index: unsigned,
+    participants: list(unsigned),
+    accounts: accountModes,
+    whole: flag,
+    transactions: bytes,
+  },
+  lock: { index: unsigned, home: unsigned, accounts: accountModes, whole: flag },
+  apply: { index: unsigned, group: position, writes: bytes, results: bytes, misses: packedOf(4) },
+  abort: { index: unsigned, group: position },
+  map: { index: unsigned, map: rangeMap, handOvers: list(handOver) },
   block: {
     index: unsigned,
     number: unsigned,
@@ -22,6 +32,7 @@ const entry: Shape<Entry> = variant<Entry, "kind">("kind", {
     mapVersion: unsigned,
     partitions: list(unsigned),
     snapshot: flag,
+    moves: list(movedRange),
   },
   seal: { index: unsigned, number: unsigned, hash },
 });

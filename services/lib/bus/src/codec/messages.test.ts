@@ -1,6 +1,7 @@
-import { isIoError } from "@meridian/core";
-import type { ArchiveBlock, ArchiveTransaction, CallRequest, IoError } from "@meridian/core";
+import { concatBytes, evenRangeMap, isIoError, writeU16, writeU32 } from "@meridian/core";
+import type { ArchiveBlock, ArchiveTransaction, CallRequest, GroupProposal, IoError } from "@meridian/core";
 import { describe, expect, test } from "vitest";
+import { PAYLOAD_BYTES_MAX } from "../limits.ts";
 import * as codecs from "./messages.ts";
 import { pack } from "./pack.ts";
 
@@ -17,6 +18,7 @@ const call: CallRequest = {
   gasLimit: LARGE,
   accessList: bytes,
   given: bytes,
+  traced: false,
 };
 const block: ArchiveBlock = {
   number: 1,
@@ -60,7 +62,42 @@ const report = {
   slots: 2,
   transactions: 3,
   busyMs: 1.5,
+  settledN: LARGE,
+  misses: 2,
+  groups: [],
+  handOvers: null,
 };
+const group = { flush: LARGE, index: 7 };
+const modes = new Uint8Array(42).fill(1);
+const access = { accessList: bytes, touches: modes };
+const handOver = {
+  from: 0,
+  to: 1,
+  first: "00".repeat(20),
+  last: "0f".repeat(20),
+  chunks: [{ object: "move.1", sha256: "ab", bytes: LARGE }],
+};
+/** A packed record that tells its own length. */
+function packedRecord(length: number): Uint8Array {
+  const record = new Uint8Array(length);
+  writeU32(record, 0, length);
+  return record;
+}
+/** A packed touch record with `count` accounts. */
+function touch(count: number): Uint8Array {
+  const record = packedRecord(20 + 21 * count);
+  writeU16(record, 10, count);
+  return record;
+}
+/** A cell of each kind. */
+const cells = concatBytes([
+  Uint8Array.of(1, ...new Uint8Array(84)),
+  Uint8Array.of(2, ...new Uint8Array(60)),
+  Uint8Array.of(3, ...new Uint8Array(84)),
+  Uint8Array.of(4, ...address, 3, 0, 0, 0, ...bytes),
+  Uint8Array.of(5, ...address),
+]);
+const map = evenRangeMap(2);
 
 /** Every codec with values that use each of its variants. */
 const VALUES = {
@@ -72,25 +109,64 @@ const VALUES = {
       positions: [[0, 1] as [number, number], [7, LARGE] as [number, number]],
     },
   ],
-  Beat: [{ term: 1, leader: "a", flush: LARGE, latest: head, open: { number: 2, timestamp: 3 }, mapVersion: 1, positions: [] }],
+  Beat: [
+    {
+      term: 1,
+      leader: "a",
+      flush: LARGE,
+      latest: head,
+      open: { number: 2, timestamp: 3 },
+      draining: true,
+      missesTaken: [[0, 1] as [number, number], [2, LARGE] as [number, number]],
+      mapVersion: 1,
+      positions: [],
+    },
+  ],
   Report: [
     { ...report, stopped: null },
     { ...report, stopped: "gap" },
+    { ...report, stopped: null, groups: [{ group, held: true }], handOvers: { block: LARGE, ranges: [handOver, handOver] } },
+  ],
+  Misses: [
+    { partition: 1, block: LARGE, first: 0, missed: [] },
+    { partition: 1, block: 2, first: 7, missed: [{ flush: LARGE, record: packedRecord(121), touch: touch(2) }] },
+  ],
+  GroupProposal: [
+    { home: 1, group, results: new Uint8Array(), touches: touch(0), writes: [] },
+    {
+      home: 1,
+      group,
+      results: concatBytes([packedRecord(64), packedRecord(100)]),
+      touches: concatBytes([touch(1), touch(2)]),
+      writes: [
+        [0, cells],
+        [2, new Uint8Array()],
+      ],
+    },
+  ],
+  AdminRequest: [{ op: "map" }, { op: "pin", address, partition: LARGE }, { op: "pin", address, partition: null }],
+  AdminReply: [
+    { op: "map", map, moving: true },
+    { op: "moving", version: LARGE },
+    { op: "failed", text: "why" },
   ],
   Built: [{ archive: "a", ...head }],
   ReadRequest: [
     { op: "nonces", atN: 1, addresses: address },
     { op: "cells", block: -1, atN: 0, request: bytes },
-    { op: "call", block: 5, atN: 0, call },
+    { op: "grant", group, request: bytes },
+    { op: "call", block: 5, atN: 0, call: { ...call, traced: true } },
     { op: "estimate", block: -1, atN: LARGE, call: { ...call, to: address } },
   ],
   ReadReply: [
     { op: "nonces", nonces: bytes },
     { op: "cells", cells: bytes },
+    { op: "grant", cells: bytes },
     ...[
-      { status: "success", gasUsed: 1, output: bytes },
-      { status: "revert", gasUsed: LARGE, output: bytes },
-      { status: "halt", gasUsed: 1, why: "out of gas" },
+      { status: "success", gasUsed: 1, output: bytes, access: null },
+      { status: "revert", gasUsed: LARGE, output: bytes, access },
+      { status: "halt", gasUsed: 1, why: "out of gas", access },
+      { status: "unsealed", block: LARGE },
       { status: "funds" },
       { status: "missing", cells: bytes },
       { status: "pruned", oldest: 1 },
@@ -102,6 +178,7 @@ const VALUES = {
       { code: "BEHIND", newest: 1 },
       { code: "BUSY", limit: 1 },
       { code: "STOPPED", text: "why" },
+      { code: "RESOLVED" },
       { code: "FOREIGN", account: address },
       { code: "CALL", result: { status: "funds" } },
     ].map((failure) => ({ op: "failed", failure })),
@@ -183,6 +260,76 @@ test.each<[what: string, packed: unknown, field: string]>([
   const refused = errorOf(() => codecs.decodeBuilt(pack([codecs.WIRE_FORMAT, packed])));
   expect(refused?.detail).toMatchObject({ code: "MALFORMED", field });
   expect(refused?.retry).toBe("never");
+});
+
+const withLength = (record: Uint8Array, length: number): Uint8Array => {
+  const changed = record.slice();
+  writeU32(changed, 0, length);
+  return changed;
+};
+const missed = (record: Uint8Array, touched: Uint8Array): unknown[] => [0, 1, 0, [[5, record, touched]]];
+const proposal = (results: Uint8Array, touches: Uint8Array, written = cells): unknown[] => [
+  0,
+  [1, 2],
+  results,
+  touches,
+  [[0, written]],
+];
+const none = new Uint8Array();
+const whole = packedRecord(128);
+test.each<[what: string, decode: (payload: Uint8Array) => unknown, packed: unknown[], field: string]>([
+  ["a missed record of no length", codecs.decodeMisses, missed(none, touch(1)), "misses.missed[0].record"],
+  [
+    "a missed record that says it is shorter",
+    codecs.decodeMisses,
+    missed(withLength(whole, 120), touch(1)),
+    "misses.missed[0].record",
+  ],
+  ["two missed records in one", codecs.decodeMisses, missed(concatBytes([whole, whole]), touch(1)), "misses.missed[0].record"],
+  [
+    "a touch record with too few accounts",
+    codecs.decodeMisses,
+    missed(whole, touch(1).subarray(0, 40)),
+    "misses.missed[0].touch",
+  ],
+  ["results that never end", codecs.decodeGroupProposal, proposal(withLength(whole, 0), none), "group proposal.results"],
+  ["a result that is cut off", codecs.decodeGroupProposal, proposal(whole.subarray(0, 127), none), "group proposal.results"],
+  ["a result with less than its header", codecs.decodeGroupProposal, proposal(packedRecord(63), none), "group proposal.results"],
+  ["a touch with another count", codecs.decodeGroupProposal, proposal(none, packedRecord(41)), "group proposal.touches"],
+  ["a cell of unknown kind", codecs.decodeGroupProposal, proposal(none, none, Uint8Array.of(6)), "group proposal.writes[0][1]"],
+  [
+    "a cell that is cut off",
+    codecs.decodeGroupProposal,
+    proposal(none, none, cells.subarray(0, -1)),
+    "group proposal.writes[0][1]",
+  ],
+  [
+    "code that is cut off",
+    codecs.decodeGroupProposal,
+    proposal(none, none, cells.subarray(0, -22)),
+    "group proposal.writes[0][1]",
+  ],
+  [
+    "a code cell without length",
+    codecs.decodeGroupProposal,
+    proposal(none, none, Uint8Array.of(4, 0)),
+    "group proposal.writes[0][1]",
+  ],
+  ["a pin of no account", codecs.decodeAdminRequest, ["pin", new Uint8Array(19), 1], "admin request.address"],
+  ["a pin to half a partition", codecs.decodeAdminRequest, ["pin", address, 0.5], "admin request.partition"],
+])("%s: refused, and the field named", (_what, decode, packed, field) => {
+  expect(errorOf(() => decode(pack([codecs.WIRE_FORMAT, packed])))?.detail).toMatchObject({ code: "MALFORMED", field });
+});
+
+test("a proposal of 6 MiB fits into one message", () => {
+  const code = new Uint8Array(6 * 1024 * 1024);
+  code.set([4, ...address]);
+  writeU32(code, 21, code.length - 25);
+  const large: GroupProposal = { home: 1, group, results: packedRecord(64), touches: touch(300), writes: [[0, code]] };
+  const payload = codecs.encodeGroupProposal(large);
+  expect(payload.length).toBeLessThan(PAYLOAD_BYTES_MAX);
+  const read = codecs.decodeGroupProposal(payload);
+  expect(Buffer.compare(read.writes[0]?.[1] ?? none, code)).toBe(0);
 });
 
 test("bytes come out as plain views into the message, numbers beyond 32 bits as numbers", () => {

@@ -1,5 +1,7 @@
 /** The messages that services send each other: one declaration each. docs/WIRE.md lists them in words. */
 import type {
+  AdminReply,
+  AdminRequest,
   ArchiveBlock,
   ArchiveFailure,
   ArchiveLog,
@@ -8,9 +10,13 @@ import type {
   ArchiveTransaction,
   Beat,
   Built,
+  CallAccess,
   CallRequest,
   CallResult,
+  GroupProposal,
   LogFilter,
+  MissedTransaction,
+  Misses,
   ReadFailure,
   ReadReply,
   ReadRequest,
@@ -35,10 +41,21 @@ import {
   unsigned,
   variant,
 } from "./shapes.ts";
-import { hash } from "./shared-shapes.ts";
+import {
+  accountModes,
+  handOver,
+  hash,
+  packedCells,
+  packedResults,
+  packedTouch,
+  packedTouches,
+  packedTransaction,
+  position,
+  rangeMap,
+} from "./shared-shapes.ts";
 
 /** Format of all messages in this file. */
-export const WIRE_FORMAT = 1;
+export const WIRE_FORMAT = 2;
 
 const address = bytesOf(20);
 const blockHead = { number: unsigned, hash, timestamp: unsigned };
@@ -59,6 +76,8 @@ export const { encode: encodeBeat, decode: decodeBeat } = codec(
     flush: unsigned,
     latest: record<Beat["latest"]>(blockHead),
     open: record<Beat["open"]>({ number: unsigned, timestamp: unsigned }),
+    draining: flag,
+    missesTaken: list(pair(unsigned, unsigned)),
     mapVersion: unsigned,
     positions,
   }),
@@ -80,6 +99,49 @@ export const { encode: encodeReport, decode: decodeReport } = codec(
     transactions: unsigned,
     busyMs: measure,
     stopped: nullable(text),
+    settledN: unsigned,
+    misses: unsigned,
+    groups: list(record<Report["groups"][number]>({ group: position, held: flag })),
+    handOvers: nullable(record<NonNullable<Report["handOvers"]>>({ block: unsigned, ranges: list(handOver) })),
+  }),
+);
+
+export const { encode: encodeMisses, decode: decodeMisses } = codec(
+  "misses",
+  WIRE_FORMAT,
+  record<Misses>({
+    partition: unsigned,
+    block: unsigned,
+    first: unsigned,
+    missed: list(record<MissedTransaction>({ flush: unsigned, record: packedTransaction, touch: packedTouch })),
+  }),
+);
+
+export const { encode: encodeGroupProposal, decode: decodeGroupProposal } = codec(
+  "group proposal",
+  WIRE_FORMAT,
+  record<GroupProposal>({
+    home: unsigned,
+    group: position,
+    results: packedResults,
+    touches: packedTouches,
+    writes: list(pair(unsigned, packedCells)),
+  }),
+);
+
+export const { encode: encodeAdminRequest, decode: decodeAdminRequest } = codec(
+  "admin request",
+  WIRE_FORMAT,
+  variant<AdminRequest, "op">("op", { map: {}, pin: { address, partition: nullable(unsigned) } }),
+);
+
+export const { encode: encodeAdminReply, decode: decodeAdminReply } = codec(
+  "admin reply",
+  WIRE_FORMAT,
+  variant<AdminReply, "op">("op", {
+    map: { map: rangeMap, moving: flag },
+    moving: { version: unsigned },
+    failed: { text },
   }),
 );
 
@@ -97,14 +159,17 @@ const callRequest = record<CallRequest>({
   gasLimit: unsigned,
   accessList: bytes,
   given: bytes,
+  traced: flag,
 });
-const ran = { gasUsed: unsigned, output: bytes };
+const access = nullable(record<CallAccess>({ accessList: bytes, touches: accountModes }));
+const ran = { gasUsed: unsigned, output: bytes, access };
 const callResult: Shape<CallResult> = variant<CallResult, "status">("status", {
   success: ran,
   revert: ran,
-  halt: { gasUsed: unsigned, why: text },
+  halt: { gasUsed: unsigned, why: text, access },
   funds: {},
   missing: { cells: bytes },
+  unsealed: { block: unsigned },
   pruned: { oldest: unsigned },
   unknownBlock: { newest: unsigned },
 });
@@ -115,6 +180,7 @@ export const { encode: encodeReadRequest, decode: decodeReadRequest } = codec(
   variant<ReadRequest, "op">("op", {
     nonces: { atN: unsigned, addresses: bytes },
     cells: { block: blockOrPending, atN: unsigned, request: bytes },
+    grant: { group: position, request: bytes },
     call: { block: blockOrPending, atN: unsigned, call: callRequest },
     estimate: { block: blockOrPending, atN: unsigned, call: callRequest },
   }),
@@ -125,6 +191,7 @@ const readFailure = variant<ReadFailure, "code">("code", {
   BEHIND: { newest: unsigned },
   BUSY: { limit: unsigned },
   STOPPED: { text },
+  RESOLVED: {},
   FOREIGN: { account: address },
   CALL: { result: callResult },
 });
@@ -134,6 +201,7 @@ export const { encode: encodeReadReply, decode: decodeReadReply } = codec(
   variant<ReadReply, "op">("op", {
     nonces: { nonces: bytes },
     cells: { cells: bytes },
+    grant: { cells: bytes },
     call: { result: callResult },
     estimate: { gas: unsigned },
     failed: { failure: readFailure },

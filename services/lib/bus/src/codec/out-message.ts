@@ -1,6 +1,6 @@
 /** OUT: records of one partition, several in a message; a record too large for one message stands in parts behind each other. */
 import { FORMAT_VERSION } from "@meridian/core";
-import type { OutRecord, PartitionBlock } from "@meridian/core";
+import type { OutRecord, PartitionBlock, SettledRun } from "@meridian/core";
 import { blockEntry } from "./log-message.ts";
 import { checkFormat, pack, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
@@ -14,6 +14,7 @@ const outRecord: Shape<OutRecord> = record<OutRecord>({
   flush: unsigned,
   transactions: bytes,
   results: bytes,
+  settled: list(record<SettledRun>({ flush: unsigned, transactions: bytes, results: bytes })),
   block: nullable(record<PartitionBlock>({ entry: blockEntry, context: openedBlock, lattice })),
   genesis: nullable(
     record<NonNullable<OutRecord["genesis"]>>({

@@ -72,6 +72,47 @@ export function bytesOf(length: number): Shape<Uint8Array> {
   };
 }
 
+/** Packed records of one fixed length behind each other. */
+export function packedOf(recordBytes: number): Shape<Uint8Array> {
+  return {
+    write: (value) => value,
+    read: (packed, path) => {
+      const value = bytes.read(packed, path);
+      return value.length % recordBytes === 0 ? value : malformed(path, `records of ${recordBytes} bytes`);
+    },
+  };
+}
+
+/** Length of the packed record at an offset, as the bytes there tell it; 0 if they cannot be such a record. */
+export type LengthAt = (value: Uint8Array, at: number) => number;
+
+/** Packed records of different lengths behind each other: whoever walks them comes to their end. */
+export function packedBy(what: string, lengthAt: LengthAt): Shape<Uint8Array> {
+  return {
+    write: (value) => value,
+    read: (packed, path) => {
+      const value = bytes.read(packed, path);
+      for (let at = 0; at < value.length;) {
+        const length = lengthAt(value, at);
+        if (length === 0 || at + length > value.length) return malformed(path, `packed ${what} (byte ${at})`);
+        at += length;
+      }
+      return value;
+    },
+  };
+}
+
+/** Exactly one packed record. */
+export function packedOne(what: string, lengthAt: LengthAt): Shape<Uint8Array> {
+  return {
+    write: (value) => value,
+    read: (packed, path) => {
+      const value = bytes.read(packed, path);
+      return value.length > 0 && lengthAt(value, 0) === value.length ? value : malformed(path, `one packed ${what}`);
+    },
+  };
+}
+
 /** 64-bit floats as little-endian bytes. */
 export const floats: Shape<Float64Array> = {
   write: (value) => new Uint8Array(value.buffer, value.byteOffset, value.byteLength),

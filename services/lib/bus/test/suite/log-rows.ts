@@ -122,6 +122,7 @@ export const appendRows: Row[] = [
         mapVersion: 1,
         partitions: PARTITIONS,
         snapshot: true,
+        moves: [],
       };
       const transactions = new Uint8Array(4_000_000).fill(7);
       const large = { kind: "run" as const, transactions, nonces: new Uint8Array() };

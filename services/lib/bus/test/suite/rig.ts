@@ -97,6 +97,7 @@ export const outRecord = (n: number, bytes = 10): OutRecord => ({
   flush: n,
   transactions: new Uint8Array(bytes).fill(n),
   results: new Uint8Array(3).fill(n),
+  settled: [],
   block: null,
   genesis: null,
   map: null,

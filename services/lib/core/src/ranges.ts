@@ -54,13 +54,11 @@ export function indexRanges(map: RangeMap): RangeIndex {
     assert(index === 0 || first > map.ranges[index - 1]!.first, `range ${first} is out of order`);
     assert(logs.has(partition), `range ${first} names partition ${partition}, which has no log`);
   });
-  // For each two-byte prefix the last range that starts at or before its first address.
+  // For each two-byte prefix the last range that starts at or before its first address: filled range by range, because maps are
+  // indexed often (every start, every move) and prefixes are many.
   const table = new Uint32Array(65_536);
-  for (let prefix = 0, range = 0; prefix < 65_536; prefix++) {
-    const address = prefix.toString(16).padStart(4, "0").padEnd(40, "0");
-    while (range + 1 < map.ranges.length && map.ranges[range + 1]!.first <= address) range++;
-    table[prefix] = range;
-  }
+  const starts = map.ranges.map(({ first }) => Number.parseInt(first.slice(0, 4), 16) + (/^0*$/.test(first.slice(4)) ? 0 : 1));
+  starts.forEach((start, range) => table.fill(range, start, starts[range + 1] ?? table.length));
   const pins = new Map(map.pins.map(({ address, partition }) => [address, partition]));
 
   function ownerOf(bytes: Uint8Array, offset: number): PartitionId {

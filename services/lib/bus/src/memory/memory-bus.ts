@@ -1,5 +1,5 @@
 import { IoError } from "@meridian/core";
-import type { Bus, Log, Objects, Out, Settings, Wire, WireMessage } from "@meridian/core";
+import type { Bus, Clock, Log, Objects, Out, Settings, Wire, WireMessage } from "@meridian/core";
 import { wait } from "@meridian/process";
 import { guarded } from "../guarded.ts";
 import { APPEND_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
@@ -26,6 +26,7 @@ export class MemoryBus implements Bus {
   readonly wire: Wire;
   readonly closed: Promise<void>;
   readonly #server: MemoryServer;
+  readonly #clock: Clock;
   #isConnected = true;
   #isClosed = false;
   #resolveClosed: () => void;
@@ -34,9 +35,10 @@ export class MemoryBus implements Bus {
 
   constructor(server: MemoryServer, options: MemoryConnectOptions) {
     this.#server = server;
-    const { appendMsMax = APPEND_MS_MAX, publishMsMax = PUBLISH_MS_MAX } = options;
-    this.log = new StreamLog(this.#stream(STREAM.log), server.clock, { appendMsMax });
-    this.out = new StreamOut(this.#stream(STREAM.out), server.clock, { publishMsMax });
+    const { appendMsMax = APPEND_MS_MAX, publishMsMax = PUBLISH_MS_MAX, clock = server.clock } = options;
+    this.#clock = clock;
+    this.log = new StreamLog(this.#stream(STREAM.log), clock, { appendMsMax });
+    this.out = new StreamOut(this.#stream(STREAM.out), clock, { publishMsMax });
     this.settings = new KeyedSettings(this.#keyValues());
     this.objects = this.#objectStore();
     this.wire = this.#wire();
@@ -67,10 +69,11 @@ export class MemoryBus implements Bus {
   /** One request to the server: takes its time, and fails if the connection is down at its start or at its end. */
   async #ask<T>(what: string, answer: () => T): Promise<T> {
     this.#check(what);
-    await this.#pause();
+    // On the server's clock: what is on its way arrives, whatever becomes of this process.
+    await this.#pause(this.#server.clock);
     this.#check(what);
     const result = answer();
-    await this.#pause();
+    await this.#pause(this.#clock);
     this.#check(what);
     return result;
   }
@@ -80,9 +83,9 @@ export class MemoryBus implements Bus {
     if (!this.#isConnected) throw unreachable(what);
   }
 
-  async #pause(): Promise<void> {
+  async #pause(clock: Clock): Promise<void> {
     const delayMs = this.#server.faults.delayMs();
-    if (delayMs > 0) await wait(this.#server.clock, delayMs, this.#stopped.signal);
+    if (delayMs > 0) await wait(clock, delayMs, this.#stopped.signal);
   }
 
   #stream(name: StreamName): Stream {
@@ -123,7 +126,7 @@ export class MemoryBus implements Bus {
     const stream = this.#server.streams[name];
     let next = sequence;
     for (;;) {
-      await this.#pause();
+      await this.#pause(this.#clock);
       if (this.#isClosed) throw new IoError({ code: "CLOSED", what: name }, "never");
       if (signal.aborted) return;
       const messages = this.#isConnected ? stream.slice(subject, next, bytesMax) : [];

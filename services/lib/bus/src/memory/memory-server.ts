@@ -101,6 +101,8 @@ export class MemoryServer {
 }
 
 export interface MemoryConnectOptions {
+  /** The clock of the process that connects, if it is not the server's: one that stands still holds all that comes back to it. */
+  clock?: Clock;
   /** See limits.ts. */
   appendMsMax?: number;
   publishMsMax?: number;

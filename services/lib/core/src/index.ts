@@ -190,6 +190,8 @@ export { learnChain, reachesBlock, reachesSeal } from "./sequencer/learn.ts";
 export type { Learned, LogEnd } from "./sequencer/learn.ts";
 export { sequencerLimits } from "./sequencer/limits.ts";
 export type { SequencerLimits } from "./sequencer/limits.ts";
+export { deadlineOf, lockLimits, lockMachine, openGroupMachine, stateOf, stepGroup } from "./sequencer/lock-machine.ts";
+export type { GroupMachine, LockEffect, LockEvent, LockGroup, LockLimits, LockState } from "./sequencer/lock-machine.ts";
 export { changeMap } from "./sequencer/map-change.ts";
 export type { MapChange } from "./sequencer/map-change.ts";
 export { lagBytes } from "./sequencer/partition-table.ts";

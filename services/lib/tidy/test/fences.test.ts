@@ -61,6 +61,9 @@ test.each<[what: string, place: Place, code: string, rule: string]>([
   ["core imports an adapter", "core", uses("@meridian/bus"), CIRCLE],
   ["core imports a tool", "core", uses("@meridian/tidy/package.json"), APP],
   ["core imports a package", "core", uses("viem"), EXTERNAL],
+  ["core imports another cache", "core", uses("quick-lru"), IMPORTS],
+  ["core imports another part of xstate", "core", uses("xstate/actors"), IMPORTS],
+  ["core starts an actor", "core", 'import { createActor } from "xstate";\nexport const it = createActor;', IMPORTS],
   ["an adapter imports a service", "store", uses("@meridian/scheduler"), TAGS],
   ["a service imports another service", "service", uses("@meridian/scheduler"), TAGS],
   ["a service imports a tool", "service", uses("@meridian/launcher"), TAGS],
@@ -139,6 +142,8 @@ test.each<[what: string, place: Place, code: string, rule: string]>([
 test.each<[what: string, place: Place, code: string]>([
   ["a service imports core", "service", uses("@meridian/core")],
   ["a service imports an adapter", "service", uses("@meridian/telemetry")],
+  ["core imports xstate", "core", 'import { setup, transition } from "xstate";\nexport const it = [setup, transition];'],
+  ["core imports lru-cache", "core", 'import { LRUCache } from "lru-cache";\nexport const it = LRUCache;'],
   ["bus imports NATS", "bus", uses("@nats-io/transport-node")],
   ["store imports LMDB", "store", uses("lmdb")],
   ["telemetry imports OpenTelemetry", "telemetry", uses("@opentelemetry/api")],

@@ -202,3 +202,5 @@ export { submitRecords } from "./sequencer/submit.ts";
 export { ALL_RULES } from "./rules.ts";
 export type { Rules } from "./rules.ts";
 export { TOUCH, WHY, touchAccounts, touchBytes, touchCount, touchIndex, touchValue, touchWhy } from "./touches.ts";
+export { compareAddresses, unionModes } from "./modes/union-modes.ts";
+export { callOfRecord } from "./raw/call-of-record.ts";

@@ -1,3 +1,4 @@
+import { FORMAT_VERSION } from "@meridian/core";
 import { expect } from "vitest";
 import type { LogMessage } from "@meridian/core";
 import { encodeLogMessage, hashHeader, hashOf } from "../../src/index.ts";
@@ -329,7 +330,7 @@ export const damageRows: Row[] = [
     async (rig) => {
       const bus = await rig.connect();
       await startLog(bus);
-      await rig.plant("LOG", "log.0", Uint8Array.of(0x91, 2));
+      await rig.plant("LOG", "log.0", Uint8Array.of(0x91, FORMAT_VERSION + 1));
       await rig.plant("LOG", "log.1", new Uint8Array(100).fill(0xc1));
       expect(await codeOf(readLog(bus, 0, START, 3))).toBe("FORMAT_UNKNOWN");
       expect(await codeOf(readLog(bus, 1, START, 3))).toBe("MALFORMED");

@@ -48,6 +48,25 @@ describe("the same transactions give the same blocks", () => {
   });
 });
 
+describe("when a transaction came to an end does not show in its block", () => {
+  const want = contentOf(assemble(shuffledMessages(testRecords(testFlushes({ seed: 6, blocks: 8, lateOneOf: 0 }), 1), 0)).blocks);
+  test.each([1, 2, 5])("one of %d late", (lateOneOf) => {
+    const flushes = testFlushes({ seed: 6, blocks: 8, lateOneOf });
+    const records = testRecords(flushes, 3);
+    expect(records.flat().some(({ settled }) => settled.length > 1)).toBe(true);
+    expect(contentOf(assemble(shuffledMessages(records, 9)).blocks)).toEqual(want);
+  });
+
+  test("a flush that settles in many runs", () => {
+    const row = { seed: 7, blocks: 2, flushesPerBlock: 300, transactionsPerFlush: 300 };
+    const [plain, late] = [0, 1].map((lateOneOf) => {
+      const records = testRecords(testFlushes({ ...row, lateOneOf }), 2);
+      return contentOf(assemble(shuffledMessages(records, 3), start, { tailBytesMax: 1 << 30 }).blocks);
+    });
+    expect(late).toEqual(plain);
+  });
+});
+
 test("transactions stand by flush, then index, with their offsets", () => {
   const flushes = testFlushes({ seed: 5, blocks: 3, transactionsPerFlush: 40 });
   const [, , block] = assemble(shuffledMessages(testRecords(flushes, 4), 1)).blocks;
@@ -101,8 +120,11 @@ describe("what arrives twice, differs or is missing", () => {
     );
   const without = (partition: number, n: number) =>
     messagesOf(plain.map((list, of) => list.filter((r) => of !== partition || r.n !== n)));
+  const late = plain[0]!.find(({ settled }) => settled.length > 0)!;
+  const [run] = late.settled;
   const closing = plain[1]!.find(({ block }) => block?.entry.number === 2)!;
   const busy = plain[0]!.find(({ transactions }) => txCount(transactions) > 1)!;
+  const lateIn = (plain[0]!.findLast(({ n, block: closed }) => n < late.n && closed !== null)?.block?.entry.number ?? 0) + 1;
   const secondAt = busy.transactions[0]! + busy.transactions[1]! * 256;
   const block = closing.block!;
 
@@ -130,6 +152,45 @@ describe("what arrives twice, differs or is missing", () => {
       again(messagesOf(plain), 1, { ...closing, block: { ...block, lattice: new Uint8Array(2048).fill(1) } }),
       { code: "UNEQUAL", partition: 1, n: closing.n },
       5,
+    ],
+    [
+      "unequal settled result",
+      again(messagesOf(plain), 0, changed(0, late.n, { settled: [{ ...run!, results: new Uint8Array(1) }] })),
+      { code: "UNEQUAL", partition: 0, n: late.n },
+      5,
+    ],
+    [
+      "settled at another flush",
+      again(
+        messagesOf(plain),
+        0,
+        changed(0, late.n, { settled: [{ ...run!, flush: run!.flush - 1 }, ...late.settled.slice(1)] }),
+      ),
+      { code: "UNEQUAL", partition: 0, n: late.n },
+      5,
+    ],
+    [
+      "settled without result",
+      replaced(0, late.n, { settled: [{ ...run!, results: new Uint8Array(0) }] }),
+      {
+        code: "MALFORMED",
+        partition: 0,
+        n: late.n,
+        text: `settled of flush ${run!.flush}: transaction 0 has no result`,
+      },
+      lateIn,
+    ],
+    [
+      "settled in the record of its own flush",
+      replaced(0, late.n, { settled: [{ ...run!, flush: late.flush }] }),
+      { code: "MALFORMED", partition: 0, n: late.n, text: `flush ${late.flush} settled in flush ${late.flush}` },
+      lateIn,
+    ],
+    [
+      "settled twice",
+      replaced(0, late.n, { settled: [...late.settled, run!] }),
+      { code: "POSITION_TWICE", block: lateIn, flush: run!.flush },
+      lateIn,
     ],
     ["gap", without(1, 3), { code: "GAP", partition: 1, nExpected: 3, nGot: 4 }, 1],
     ["first record missing", without(1, 1), { code: "GAP", partition: 1, nExpected: 1, nGot: 2 }, 0],

@@ -7,16 +7,18 @@
  * B3. A block is a function of the records alone: cut, delivery order and duplicates do not show in it.
  * B4. `progress` of a block is enough to go on after it: OUT read after `sequence`, with everything up to `positions` dropped,
  *     gives exactly the records that are not in a block. So what is not in a block need not be saved: OUT has it.
- * B5. What waits for its block is bounded in bytes; the bound is above what the scheduler lets stand open.
+ * B5. A block holds what came to an end before its `block` entry, in a record's own run or settled in a later record of the block; all
+ *     of it stands at its own position.
+ * B6. What waits for its block is bounded in bytes; the bound is above what the scheduler lets stand open.
  */
 import { concatBytes, sameBytes } from "../bytes.ts";
 import type { EngineModule } from "../engine.ts";
 import type { OutRecord } from "../entries.ts";
 import type { OutBatch } from "../ports.ts";
 import type { PartitionId } from "../ranges.ts";
-import { merge, pairedCount } from "./merge.ts";
-import type { Merged } from "./merge.ts";
-import { closingOf, markOf, MARK_BYTES } from "./record.ts";
+import { merge } from "./merge.ts";
+import type { Merged, MergeSource } from "./merge.ts";
+import { closingOf, markOf, MARK_BYTES, sourcesOf } from "./record.ts";
 import type { Closing, Sha256 } from "./record.ts";
 import { blockRlpBytes } from "./size.ts";
 
@@ -85,10 +87,8 @@ export type BlockEngine = Pick<EngineModule, "buildBlock" | "foldDigest">;
 
 interface TailRecord {
   n: number;
-  flush: number;
-  count: number;
-  transactions: Uint8Array;
-  results: Uint8Array;
+  sources: MergeSource[]; // what came to an end with this record
+  bytes: number;
   firstSequence: number; // of its OUT message
   mark: Uint8Array;
   closes: Closing | null;
@@ -116,8 +116,9 @@ export interface Assembly {
 
 /** A zero hash: the parent of block 0. */
 const NO_HASH = new Uint8Array(32);
-/** What a record costs beside its buffers, lattice included. */
+/** What a record costs beside its buffers, lattice included, and what a run of it does. */
 const RECORD_BYTES = 4_096;
+const SOURCE_BYTES = 512;
 
 export function openAssembly(start: AssemblyStart, options: AssemblyOptions): Assembly {
   const tails = new Map<PartitionId, Tail>();
@@ -182,28 +183,29 @@ function takeRecord(
   firstSequence: number,
   outcome: Taken,
 ): void {
-  const { n, flush, transactions, results } = record;
+  const { n } = record;
   if (n !== tail.n + 1) {
     assembly.alarm = { code: "GAP", partition, nExpected: tail.n + 1, nGot: n };
     return;
   }
-  const count = pairedCount(transactions, results);
-  if (typeof count === "string") {
-    assembly.alarm = { code: "MALFORMED", partition, n, text: count };
+  const sources = sourcesOf(record);
+  if (typeof sources === "string") {
+    assembly.alarm = { code: "MALFORMED", partition, n, text: sources };
     return;
   }
   const mark = markOf(record, assembly.options.sha256);
   const closes = closingOf(record);
   tail.n = n;
   tail.marks.set(n, mark);
-  tail.records.push({ n, flush, count, transactions, results, firstSequence, mark, closes });
+  const bytes = sources.reduce(
+    (sum, { transactions, results }) => sum + SOURCE_BYTES + transactions.length + results.length,
+    RECORD_BYTES,
+  );
+  tail.records.push({ n, sources, bytes, firstSequence, mark, closes });
   if (closes !== null && tail.closeAt < 0) tail.closeAt = tail.records.length - 1;
-  assembly.tailBytes += recordBytes(record);
+  assembly.tailBytes += bytes;
   outcome.taken++;
 }
-
-const recordBytes = ({ transactions, results }: Pick<OutRecord, "transactions" | "results">): number =>
-  RECORD_BYTES + transactions.length + results.length;
 
 /** The closing of the next block as the first partition that has it says it. */
 function nextClosing(assembly: Assembly): { closing: Closing; partition: PartitionId } | null {
@@ -227,7 +229,7 @@ export function tailCounts(assembly: Assembly): { records: number; transactions:
   let transactions = 0;
   for (const tail of assembly.tails.values()) {
     records += tail.records.length;
-    for (const record of tail.records) transactions += record.count;
+    for (const record of tail.records) for (const { count } of record.sources) transactions += count;
   }
   return { records, transactions };
 }
@@ -288,7 +290,7 @@ function build(assembly: Assembly, engine: BlockEngine, closing: Closing, closin
     return { partition, tail, records: tail.records.slice(0, tail.closeAt + 1) };
   });
   const records = parts.flatMap((part) => part.records);
-  const merged = merge(records);
+  const merged = merge(records.flatMap(({ sources }) => sources));
   if ("index" in merged) {
     assembly.alarm = { code: "POSITION_TWICE", block: closing.number, ...merged };
     return null;
@@ -315,7 +317,7 @@ function build(assembly: Assembly, engine: BlockEngine, closing: Closing, closin
 
 /** Moves a partition's records out of the tail once they are in a block, and lets marks go that are too old. */
 function advance(assembly: Assembly, tail: Tail, taken: readonly TailRecord[]): void {
-  for (const record of taken) assembly.tailBytes -= recordBytes(record);
+  for (const record of taken) assembly.tailBytes -= record.bytes;
   tail.records = tail.records.slice(taken.length);
   tail.closeAt = tail.records.findIndex(({ closes }) => closes !== null);
   tail.builtN += taken.length;

@@ -1,13 +1,14 @@
 /**
- * Merges the packed transactions and results of several log messages into published order: by flush, then by index inside it.
+ * Merges the packed transactions and results that several log messages let come to an end into published order: by flush, then by index inside it.
  *
- * G1. The outcome depends on positions only, not on how transactions are spread over partitions.
+ * G1. The outcome depends on positions only, not on how transactions are spread over partitions, nor on when they came to an end
+ *     inside the block. A flush's local transactions stand before its groups' members: so the scheduler gives indexes.
  * G2. Transactions and results stay packed: whole runs of records are copied, there is no object for a transaction.
  */
-import { txBytes, txIndex } from "../transactions.ts";
-import { resultBytes, resultIndex } from "../results.ts";
+import { RESULT, resultBytes, resultIndex } from "../results.ts";
+import { TX_HEADER_BYTES, txBytes, txIndex } from "../transactions.ts";
 
-/** One log message's part of a block. `count` transactions with one result each, both ascending by index (see `pairedCount`). */
+/** Transactions of one flush that one log message let come to an end. `count` transactions with one result each, both ascending by index (see `pairedCount`). */
 export interface MergeSource {
   flush: number;
   count: number;
@@ -92,26 +93,36 @@ function appendWhole(output: Output, source: MergeSource): null {
 
 /** Merges sources of one flush: the source with the lowest index goes on as long as it stays below all others. */
 function appendMerged(output: Output, sources: readonly MergeSource[]): PositionTwice | null {
-  const cursors = sources.map((source): Cursor => ({
+  // A heap by next index: a flush whose transactions waited comes in as many runs as there were entries that let some of them go.
+  const heap = sources.map((source): Cursor => ({
     source,
     transactionsAt: 0,
     resultsAt: 0,
     index: txIndex(source.transactions, 0),
   }));
+  for (let root = heap.length >> 1; root-- > 0;) siftDown(heap, root);
   for (;;) {
-    let lowest = cursors[0]!;
-    let bound = Infinity; // the lowest index among the others
-    for (let number = 1; number < cursors.length; number++) {
-      const cursor = cursors[number]!;
-      if (cursor.index < lowest.index) {
-        bound = lowest.index;
-        lowest = cursor;
-      } else if (cursor.index < bound) bound = cursor.index;
-    }
+    const lowest = heap[0]!;
     if (lowest.index === Infinity) return null;
+    const bound = Math.min(heap[1]?.index ?? Infinity, heap[2]?.index ?? Infinity); // the lowest index among the others
     if (lowest.index === bound) return { flush: lowest.source.flush, index: bound };
     appendBelow(output, lowest, bound);
+    siftDown(heap, 0);
   }
+}
+
+/** Puts the cursor at `at` below those with a lower index. */
+function siftDown(heap: Cursor[], at: number): void {
+  const cursor = heap[at]!;
+  for (;;) {
+    let child = 2 * at + 1;
+    if ((heap[child + 1]?.index ?? Infinity) < (heap[child]?.index ?? Infinity)) child++;
+    const lower = heap[child];
+    if (lower === undefined || lower.index >= cursor.index) break;
+    heap[at] = lower;
+    at = child;
+  }
+  heap[at] = cursor;
 }
 
 /** Copies the cursor's records with an index below `bound`, at least one. */
@@ -154,9 +165,6 @@ function appendRun(
   output.resultsAt += resultTo - resultFrom;
 }
 
-const TX_BYTES_MIN = 104;
-const RESULT_BYTES_MIN = 64;
-
 /**
  * Checks that both buffers are whole records, that each transaction has its result, and that indexes ascend.
  * @returns the number of transactions, or what is wrong
@@ -166,12 +174,12 @@ export function pairedCount(transactions: Uint8Array, results: Uint8Array): numb
   let resultAt = 0;
   let last = -1;
   for (let at = 0; at < transactions.length; count++) {
-    if (at + TX_BYTES_MIN > transactions.length) return `transaction ${count} is cut off`;
-    if (resultAt + RESULT_BYTES_MIN > results.length) return `transaction ${count} has no result`;
+    if (at + TX_HEADER_BYTES > transactions.length) return `transaction ${count} is cut off`;
+    if (resultAt + RESULT.output > results.length) return `transaction ${count} has no result`;
     const bytes = txBytes(transactions, at);
     const bytesOfResult = resultBytes(results, resultAt);
-    if (bytes < TX_BYTES_MIN || at + bytes > transactions.length) return `transaction ${count} has a wrong length ${bytes}`;
-    if (bytesOfResult < RESULT_BYTES_MIN || resultAt + bytesOfResult > results.length) {
+    if (bytes < TX_HEADER_BYTES || at + bytes > transactions.length) return `transaction ${count} has a wrong length ${bytes}`;
+    if (bytesOfResult < RESULT.output || resultAt + bytesOfResult > results.length) {
       return `result ${count} has a wrong length ${bytesOfResult}`;
     }
     const index = txIndex(transactions, at);

@@ -1,13 +1,31 @@
-/** What one OUT record says, checked and in the form that assembly needs: its mark, its counts, the block that it closes. */
+/** What one OUT record says, checked and in the form that assembly needs: its mark, its runs, the block that it closes. */
 import { hexOf } from "../bytes.ts";
 import type { OpenedBlock, OutRecord } from "../entries.ts";
 import type { PartitionId, RangeMap } from "../ranges.ts";
+import { pairedCount } from "./merge.ts";
+import type { MergeSource } from "./merge.ts";
 
 /** Bytes of a record's mark: the start of a SHA-256 over everything in the record. */
 export const MARK_BYTES = 16;
 
 /** SHA-256. Given from outside: core has no crypto of its own. */
 export type Sha256 = (bytes: Uint8Array) => Uint8Array;
+
+/**
+ * The runs of a record: its own flush's first, then what settled of earlier flushes; those without transactions are left out.
+ * @returns what is wrong, if something is
+ */
+export function sourcesOf(record: OutRecord): MergeSource[] | string {
+  const sources: MergeSource[] = [];
+  for (const run of [record, ...record.settled]) {
+    const { flush, transactions, results } = run;
+    const count = pairedCount(transactions, results);
+    if (typeof count === "string") return run === record ? count : `settled of flush ${flush}: ${count}`;
+    if (run !== record && flush >= record.flush) return `flush ${flush} settled in flush ${record.flush}`;
+    if (count > 0) sources.push({ flush, count, transactions, results });
+  }
+  return sources;
+}
 
 /** A record that closes a block: `block` in LOG, or `genesis`, which closes block 0. */
 export interface Closing {
@@ -64,6 +82,7 @@ export function markOf(record: OutRecord, sha256: Sha256): Uint8Array {
     record.map && mapFacts(record.map),
     hexOf(sha256(record.transactions)),
     hexOf(sha256(record.results)),
+    record.settled.map(({ flush, transactions, results }) => [flush, hexOf(sha256(transactions)), hexOf(sha256(results))]),
   ]);
   return sha256(new TextEncoder().encode(facts)).slice(0, MARK_BYTES);
 }
@@ -80,7 +99,8 @@ const mapFacts = (map: RangeMap) => [
 /** Without the entry's index, which is each log's own. */
 function blockFacts({ entry, context }: NonNullable<OutRecord["block"]>): string {
   const { number, opens, rules, mapVersion, partitions, snapshot } = entry;
-  return JSON.stringify([number, openedFacts(opens), rules, mapVersion, partitions, snapshot, openedFacts(context)]);
+  const moves = entry.moves.map(({ from, to, first, last }) => [from, to, first, last]);
+  return JSON.stringify([number, openedFacts(opens), rules, mapVersion, partitions, snapshot, moves, openedFacts(context)]);
 }
 
 function genesisFacts({ chainId, genesisHash, map, opens }: NonNullable<OutRecord["genesis"]>): string {

@@ -24,7 +24,7 @@ export function findInTail(assembly: Assembly, hashes: Uint8Array): (TailTransac
     else numbers.push(number);
   });
   for (const { records } of assembly.tails.values()) {
-    for (const { transactions, results } of records) {
+    for (const { transactions, results } of records.flatMap(({ sources }) => sources)) {
       for (
         let at = 0, resultAt = 0;
         at < transactions.length;

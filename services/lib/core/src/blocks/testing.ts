@@ -47,6 +47,8 @@ export interface TestTransaction {
   type: number;
   gasUsed: number;
   logs: TestLog[];
+  /** A later flush of the same block, in whose record it comes to an end; absent: in its own. */
+  settlesIn?: number;
 }
 
 export function packTransaction({ index, hash, raw, type, account }: TestTransaction): Uint8Array {
@@ -95,6 +97,8 @@ export interface TestChainOptions {
   transactionsPerFlush?: number; // at most
   logs?: (next: (below: number) => number) => TestLog[];
   snapshotEvery?: number;
+  /** One of so many transactions comes to an end later in its block; 0: none. Default 3. */
+  lateOneOf?: number;
 }
 
 /** The flushes of blocks 1 to `blocks`; flush 1 is genesis. */
@@ -111,7 +115,19 @@ export function testFlushes(options: TestChainOptions): TestFlush[] {
       flushes.push({ flush, transactions, closes: turn === count });
     }
   }
+  settleLate(flushes, numbersFrom(seed ^ 0x51), options.lateOneOf ?? 3);
   return flushes;
+}
+
+/** Lets some transactions come to an end in a later flush of their block. */
+function settleLate(flushes: readonly TestFlush[], next: (below: number) => number, oneOf: number): void {
+  let closing = 0; // flush that closes the block
+  for (const { flush, transactions, closes } of flushes.toReversed()) {
+    if (closes) closing = flush;
+    for (const transaction of transactions) {
+      if (oneOf > 0 && closing > flush && next(oneOf) === 0) transaction.settlesIn = flush + 1 + next(closing - flush);
+    }
+  }
 }
 
 function testTransaction(
@@ -153,21 +169,27 @@ export function testRecords(
 ): OutRecord[][] {
   const map = { ...evenRangeMap(partitions), version: 1 };
   const genesis = { chainId: 31_337, genesisHash: bytesFrom(32, 99), map, opens: openedBlock(1) };
-  const none = { transactions: new Uint8Array(0), results: new Uint8Array(0), block: null, genesis: null, map: null };
+  const none = { ...packRun([]), settled: [], block: null, genesis: null, map: null };
   const out = Array.from({ length: partitions }, (_, partition): OutRecord[] => [
     { ...none, n: 1, flush: 1, genesis: { ...genesis, lattice: lattice(0, partition) } },
   ]);
+  const late = settledBy(flushes);
   let block = 1;
   for (const { flush, transactions, closes } of flushes) {
     out.forEach((records, partition) => {
-      const own = transactions.filter(({ account }) => account % partitions === partition);
-      if (own.length === 0 && !closes) return;
+      const isOwn = ({ account }: TestTransaction): boolean => account % partitions === partition;
+      const own = transactions.filter((transaction) => transaction.settlesIn === undefined && isOwn(transaction));
+      const settled = (late.get(flush) ?? []).flatMap(([earlier, transactions]) => {
+        const run = transactions.filter(isOwn);
+        return run.length === 0 ? [] : [{ flush: earlier, ...packRun(run) }];
+      });
+      if (own.length === 0 && settled.length === 0 && !closes) return;
       records.push({
         ...none,
         n: records.length + 1,
         flush,
-        transactions: concatBytes(own.map(packTransaction)),
-        results: concatBytes(own.map(packResult)),
+        ...packRun(own),
+        settled,
         block: closes ? closedBlock(block, partition, partitions, options.snapshotEvery) : null,
       });
     });
@@ -175,6 +197,22 @@ export function testRecords(
   }
   return out;
 }
+
+/** For each flush what settles in it: [flush of the positions, transactions]. */
+function settledBy(flushes: readonly TestFlush[]): Map<number, [number, TestTransaction[]][]> {
+  const late = new Map<number, [number, TestTransaction[]][]>();
+  for (const { flush, transactions } of flushes) {
+    for (const [settlesIn, run] of Map.groupBy(transactions, (transaction) => transaction.settlesIn)) {
+      if (settlesIn !== undefined) late.set(settlesIn, [...(late.get(settlesIn) ?? []), [flush, run]]);
+    }
+  }
+  return late;
+}
+
+const packRun = (run: readonly TestTransaction[]): Pick<OutRecord, "transactions" | "results"> => ({
+  transactions: concatBytes(run.map(packTransaction)),
+  results: concatBytes(run.map(packResult)),
+});
 
 function closedBlock(
   number: number,
@@ -192,6 +230,7 @@ function closedBlock(
       mapVersion: 1,
       partitions: Array.from({ length: partitions }, (_, id) => id),
       snapshot: snapshotEvery > 0 && number % snapshotEvery === 0,
+      moves: [],
     },
     context: openedBlock(number),
     lattice: lattice(number, partition),

@@ -117,7 +117,7 @@ export class Rig {
   /** The leader's beat: `latest` is sealed. */
   beat(latest: number, hash: Uint8Array = this.blocks[latest]!.hash): void {
     const beat: Beat = {
-      ...{ term: this.#term, leader: "test", flush: 1, mapVersion: 1 },
+      ...{ term: this.#term, leader: "test", flush: 1, mapVersion: 1, draining: false, missesTaken: [] },
       latest: { number: latest, hash, timestamp: this.blocks[latest]!.timestamp },
       open: { number: latest + 1, timestamp: 0 },
       positions: this.#published.map((n, partition) => [partition, n]),

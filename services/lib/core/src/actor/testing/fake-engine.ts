@@ -1,46 +1,78 @@
 /**
- * An engine without an EVM, for tests of the rules around it. It keeps packed cells in a map and has one "contract": a
- * transaction adds 1 to slot 0 of its `to`; a call sums up slot 0 of the addresses in its data. Deterministic, with versions,
- * misses and a digest that does not depend on the cut, as the port asks.
+ * An engine without an EVM, for tests of the rules around it. Transactions carry toy programs (toy-program.ts) in place of
+ * contract calls; one without a program adds 1 to slot 0 of its `to`. Everything the port asks of execution is here: barred and
+ * strict runs, misses with their touches, proposals on top of given cells, grants, write sets, nonces that do not show before
+ * their transaction, versions, and a digest that does not depend on the cut. A call runs the program in its data; without one it
+ * sums up slot 0 of the addresses in its data. Deterministic, and on the caller's thread.
  */
 import { assert } from "../../assert.ts";
-import { bytesOfHex, concatBytes, hexOf, readU16, readU64, writeU16, writeU32, writeU64 } from "../../bytes.ts";
-import { CELL, NONCE_CELL_BYTES, SLOT_CELL_BYTES } from "../../cells.ts";
-import type { BlockContext, CallRequest, CallResult, Engine, ExportChunk, OwnedRanges } from "../../engine.ts";
-import { PENDING } from "../../engine.ts";
-import { REASON, RESULT } from "../../results.ts";
-import { NONCE, NONCE_BYTES, TX, txBytes, txIndex } from "../../transactions.ts";
+import { bytesOfHex, concatBytes, hexOf, readU16, readU32, readU64, sameBytes, writeU16 } from "../../bytes.ts";
+import { CELL } from "../../cells.ts";
+import type {
+  BlockContext,
+  CallRequest,
+  CallResult,
+  Engine,
+  ExportChunk,
+  OwnedRanges,
+  Proposal,
+  ProposalRules,
+  RunResult,
+  RunRules,
+} from "../../engine.ts";
+import { NONCE_STATE_BYTES, PENDING } from "../../engine.ts";
+import { REASON } from "../../results.ts";
+import { TOUCH, WHY } from "../../touches.ts";
+import { MODE, NONCE, NONCE_BYTES, txAfterFlush, txAfterIndex, txBytes, txCount, txIndex } from "../../transactions.ts";
 import { cellBytes, keyBytes } from "../cells.ts";
 import { VERSION_BLOCKS_MAX } from "../state.ts";
+import type { Cells } from "./fake-cells.ts";
+import {
+  absentCell,
+  balanceOf,
+  cellKey,
+  cellsByKey,
+  fakeKey,
+  fakeNonceCell,
+  fakeSlotKey,
+  inAddressOrder,
+  slotOf,
+} from "./fake-cells.ts";
+import { isToyProgram, runToy } from "./toy-program.ts";
+import { TOY_GAS, Turn, hasPosition, modeCovers, modesOf, packedPosition, runTurn } from "./toy-turn.ts";
+import type { TurnPorts } from "./toy-turn.ts";
 
 const LATTICE_BYTES = 2_048;
-const EMPTY_CODE_HASH = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470";
-/** What a fake call uses besides 100 for each address. */
-const CALL_GAS = 21_000;
-
-/** Cells by the hex of their key (kind, address, slot); values are whole packed cells. */
-type Cells = Map<string, Uint8Array>;
+/** BLOCKHASH reaches back so far; what is older is zero. */
+const HASHES_MAX = 256;
 
 export class FakeEngine implements Engine {
   /** Names of the mutating calls in order, with what tells them apart: "open 1", "run 2+1", "close 1", "seal 0". */
   readonly calls: string[] = [];
-  private owned: OwnedRanges = { ranges: [], pinsIn: [], pinsOut: [] };
+  private owned: { ranges: { first: string; last: string }[]; pinsIn: Set<string>; pinsOut: Set<string> };
   private cells: Cells = new Map();
+  /** Accounts whose nonce record 0 stands here and whose first transaction has not come to an end. */
+  private readonly fresh = new Set<string>();
   private readonly versions = new Map<number, Cells>();
+  private readonly hashes = new Map<number, Uint8Array>();
   private open: BlockContext | null = null;
   private closed = -1;
 
+  constructor() {
+    this.owned = { ranges: [], pinsIn: new Set(), pinsOut: new Set() };
+  }
+
   setOwned(owned: OwnedRanges): void {
-    this.owned = owned;
+    this.owned = {
+      ranges: owned.ranges.map(({ first, last }) => ({ first: hexOf(first), last: hexOf(last) })),
+      pinsIn: new Set(owned.pinsIn.map((pin) => hexOf(pin))),
+      pinsOut: new Set(owned.pinsOut.map((pin) => hexOf(pin))),
+    };
     this.calls.push(`own ${owned.ranges.length}`);
   }
 
   importCells(cells: Uint8Array): void {
-    for (let at = 0; at < cells.length;) {
-      const bytes = cellBytes(cells, at);
-      this.put(cells.slice(at, at + bytes));
-      at += bytes;
-    }
+    for (const [key, cell] of cellsByKey(cells)) this.cells.set(key, cell);
     this.calls.push(`import ${cells.length}`);
   }
 
@@ -48,7 +80,7 @@ export class FakeEngine implements Engine {
     const version = this.versions.get(block);
     assert(version !== undefined, `fake engine has no version of block ${block}`);
     const inside = [...version].filter(([key]) => key.slice(2, 42) >= hexOf(first) && key.slice(2, 42) <= hexOf(last));
-    inside.sort(([left], [right]) => (sortKey(left) < sortKey(right) ? -1 : 1));
+    inside.sort(([left], [right]) => inAddressOrder(left, right));
     const chunk: Uint8Array[] = [];
     let [bytes, address] = [0, ""];
     for (const [key, cell] of inside) {
@@ -63,7 +95,8 @@ export class FakeEngine implements Engine {
 
   dropRange(first: Uint8Array, last: Uint8Array): void {
     for (const key of this.cells.keys()) {
-      if (key.slice(2, 42) >= hexOf(first) && key.slice(2, 42) <= hexOf(last)) this.cells.delete(key);
+      const address = key.slice(2, 42);
+      if (address >= hexOf(first) && address <= hexOf(last)) this.cells.delete(key);
     }
     this.calls.push("drop");
   }
@@ -74,45 +107,109 @@ export class FakeEngine implements Engine {
     this.calls.push(`open ${context.number}`);
   }
 
-  run(transactions: Uint8Array, nonces: Uint8Array): Uint8Array {
+  run(transactions: Uint8Array, nonces: Uint8Array, rules: RunRules): RunResult {
     const results: Uint8Array[] = [];
-    for (let at = 0; at < transactions.length; at += txBytes(transactions, at)) results.push(this.runOne(transactions, at));
-    for (let at = 0; at < nonces.length; at += NONCE_BYTES) {
-      const cell = new Uint8Array(NONCE_CELL_BYTES);
-      cell[0] = CELL.nonce;
-      cell.set(nonces.subarray(at + NONCE.sender, at + NONCE.sender + 20), 1);
-      writeU64(cell, 21, readU64(nonces, at + NONCE.nonce) + 1);
-      cell.set(nonces.subarray(at + NONCE.hash, at + NONCE.hash + 32), 29);
-      this.put(cell);
+    const misses: Uint8Array[] = [];
+    const barred = new Set(addresses(rules.barred));
+    const missedHere = new Set<number>();
+    const ports: TurnPorts = {
+      read: (key) => this.seen(key),
+      isAllowed: (address, mode, declared) =>
+        this.isOwned(address) && (modeCovers(declared, mode) || (!rules.strict && !barred.has(address))),
+      hashOf: (block) => this.hashOf(block),
+      beginsSender: (sender) => this.fresh.has(hexOf(sender)),
+    };
+    let nonceAt = 0;
+    for (let at = 0; at < transactions.length; at += txBytes(transactions, at)) {
+      const index = txIndex(transactions, at);
+      nonceAt = this.putNonces(nonces, nonceAt, index);
+      const turn = runTurn(transactions, at, follows(transactions, at, rules, missedHere), ports);
+      if (turn.result === null) {
+        missedHere.add(index);
+        misses.push(turn.touch);
+        continue;
+      }
+      results.push(turn.result);
+      for (const cell of turn.writes.values()) this.commit(cell);
     }
-    this.calls.push(`run ${results.length}+${nonces.length / NONCE_BYTES}`);
-    return concatBytes(results);
+    this.putNonces(nonces, nonceAt, Infinity);
+    this.calls.push(`run ${txCount(transactions)}+${nonces.length / NONCE_BYTES}`);
+    return { results: concatBytes(results), misses: concatBytes(misses) };
   }
 
-  private runOne(transactions: Uint8Array, at: number): Uint8Array {
-    const to = transactions.subarray(at + TX.to, at + TX.to + 20);
-    const result = new Uint8Array(RESULT.output);
-    writeU32(result, RESULT.bytes, RESULT.output);
-    writeU32(result, RESULT.index, txIndex(transactions, at));
-    writeU32(result, RESULT.logsOffset, RESULT.output);
-    writeU64(result, RESULT.gasUsed, CALL_GAS);
-    if (!this.isOwned(to)) {
-      result[RESULT.reason] = REASON.foreign;
-      result.set(to, RESULT.address);
-      return result;
+  /** Nonce records up to the one with this index; returns where the next one stands. */
+  private putNonces(nonces: Uint8Array, from: number, index: number): number {
+    let at = from;
+    for (; at < nonces.length && readU32(nonces, at + NONCE.index) <= index; at += NONCE_BYTES) {
+      const sender = nonces.slice(at + NONCE.sender, at + NONCE.sender + 20);
+      const nonce = readU64(nonces, at + NONCE.nonce);
+      const isNew = balanceOf(this.seen(fakeKey(CELL.account, sender))) === 0;
+      if (nonce === 0 && isNew) this.fresh.add(hexOf(sender));
+      this.put(fakeNonceCell(sender, nonce + 1, nonces.slice(at + NONCE.hash, at + NONCE.hash + 32)));
     }
-    result[RESULT.status] = 1;
-    const cell = fakeSlotCell(to, fakeSlotValue(this.cells, to) + 1);
-    this.put(cell);
-    return result;
+    return at;
   }
 
-  propose(): never {
-    assert(false, "fake engine has no groups");
+  propose(transactions: Uint8Array, given: Uint8Array, rules: ProposalRules): Proposal {
+    const allowed = modesOf(rules.allowed);
+    const isAllowed = (address: string, mode: number): boolean => rules.whole || modeCovers(allowed.get(address) ?? null, mode);
+    const over: Cells = new Map();
+    const cells = cellsByKey(given);
+    const missing = new Map<string, Uint8Array>();
+    const ports: TurnPorts = {
+      read: (key) => {
+        const name = hexOf(key);
+        const known = over.get(name) ?? (this.isOwned(name.slice(2, 42)) ? this.seen(key) : cells.get(name));
+        if (known === undefined) missing.set(name, key);
+        return known ?? absentCell(key);
+      },
+      isAllowed,
+      hashOf: (block) => this.hashOf(block),
+      // Who owns the sender is not known here. Where its first transaction has to show, it is declared.
+      beginsSender: (sender) => isAllowed(hexOf(sender), MODE.write),
+    };
+    const results: Uint8Array[] = [];
+    const touches: Uint8Array[] = [];
+    const missedHere = new Set<number>();
+    for (let at = 0; at < transactions.length; at += txBytes(transactions, at)) {
+      const turn = runTurn(transactions, at, follows(transactions, at, rules, missedHere), ports);
+      touches.push(turn.touch);
+      if (turn.result === null) missedHere.add(txIndex(transactions, at));
+      else results.push(turn.result);
+      for (const [key, cell] of turn.writes) over.set(key, cell);
+    }
+    const writes = [...over].sort(([left], [right]) => inAddressOrder(left, right)).map(([, cell]) => cell);
+    return {
+      results: concatBytes(results),
+      touches: concatBytes(touches),
+      writes: concatBytes(writes),
+      missing: concatBytes([...missing.values()]),
+    };
   }
 
-  applyWrites(): never {
-    assert(false, "fake engine has no groups");
+  grant(request: Uint8Array): Uint8Array {
+    const cells = keysOf(request).map((key) => {
+      assert(this.isOwned(hexOf(key, 1, 21)), `fake engine is asked to grant ${hexOf(key, 1, 21)}, which it does not own`);
+      return this.seen(key);
+    });
+    return concatBytes(cells);
+  }
+
+  applyWrites(writes: Uint8Array): void {
+    let count = 0;
+    for (let at = 0; at < writes.length; at += cellBytes(writes, at), count++) {
+      if (this.isOwned(hexOf(writes, at + 1, at + 21))) this.commit(writes.slice(at, at + cellBytes(writes, at)));
+    }
+    this.calls.push(`apply ${count}`);
+  }
+
+  /** A nonce that a nonce record wrote is not written again: its cell only says that the first transaction came to an end. */
+  private commit(cell: Uint8Array): void {
+    const address = hexOf(cell, 1, 21);
+    if (cell[0] === CELL.erased) {
+      for (const key of this.cells.keys()) if (key.slice(2, 42) === address) this.cells.delete(key);
+    } else if (cell[0] === CELL.nonce && this.cells.has(cellKey(cell))) this.fresh.delete(address);
+    else this.put(cell);
   }
 
   closeBlock(): Uint8Array {
@@ -124,16 +221,21 @@ export class FakeEngine implements Engine {
     return this.lattice();
   }
 
-  seal(number: number): void {
+  seal(number: number, hash: Uint8Array): void {
     this.calls.push(`seal ${number}`);
+    this.hashes.set(number, hash.slice());
     for (const version of this.versions.keys()) if (version < number - VERSION_BLOCKS_MAX) this.versions.delete(version);
   }
 
-  nonces(addresses: Uint8Array): Uint8Array {
-    const answer = new Uint8Array((addresses.length / 20) * 40);
-    for (let at = 0; at < addresses.length; at += 20) {
-      const cell = this.cells.get(`02${hexOf(addresses, at, at + 20)}`);
-      if (cell !== undefined) answer.set(cell.subarray(21), (at / 20) * 40);
+  nonces(packed: Uint8Array): Uint8Array {
+    const answer = new Uint8Array((packed.length / 20) * NONCE_STATE_BYTES);
+    for (let at = 0, to = 0; at < packed.length; at += 20, to += NONCE_STATE_BYTES) {
+      const nonce = this.cells.get(`02${hexOf(packed, at, at + 20)}`);
+      if (nonce !== undefined) {
+        answer.set(nonce.subarray(21, 29), to);
+        answer.set(nonce.subarray(29), to + 9);
+      }
+      answer[to + 8] = balanceOf(this.seen(fakeKey(CELL.account, packed.slice(at, at + 20)))) > 0 ? 1 : 0;
     }
     return answer;
   }
@@ -141,14 +243,7 @@ export class FakeEngine implements Engine {
   read(block: number, request: Uint8Array): { cells: Uint8Array } | { pruned: number } | { unknownBlock: number } {
     const cells = this.at(block);
     if ("pruned" in cells || "unknownBlock" in cells) return cells;
-    const found: Uint8Array[] = [];
-    for (let at = 0; at < request.length;) {
-      const length = keyBytes(request, at);
-      assert(length > 0, "fake engine is asked for a malformed cell");
-      found.push(cells.found.get(hexOf(request, at, at + length)) ?? absent(request.subarray(at, at + length)));
-      at += length;
-    }
-    return { cells: concatBytes(found) };
+    return { cells: concatBytes(keysOf(request).map((key) => cells.found.get(hexOf(key)) ?? absentCell(key))) };
   }
 
   private at(block: number): { found: Cells } | { pruned: number } | { unknownBlock: number } {
@@ -163,27 +258,49 @@ export class FakeEngine implements Engine {
     const cells = this.at(block);
     if ("pruned" in cells) return { status: "pruned", oldest: cells.pruned };
     if ("unknownBlock" in cells) return { status: "unknownBlock", newest: cells.unknownBlock };
-    const given: Cells = new Map();
-    for (let at = 0; at < request.given.length; at += cellBytes(request.given, at)) {
-      given.set(
-        hexOf(request.given, at, at + keyBytes(request.given, at)),
-        request.given.slice(at, at + cellBytes(request.given, at)),
-      );
-    }
+    return isToyProgram(request.data) ? this.callToy(cells.found, request) : this.callSum(cells.found, request);
+  }
+
+  private callToy(cells: Cells, request: CallRequest): CallResult {
+    const given = cellsByKey(request.given);
+    const missing = new Map<string, Uint8Array>();
+    const turn = new Turn(new Map(), {
+      read: (key) => {
+        const isOwned = this.isOwned(hexOf(key, 1, 21));
+        if (!isOwned && !given.has(hexOf(key))) missing.set(hexOf(key), key);
+        return (isOwned ? cells : given).get(hexOf(key)) ?? absentCell(key);
+      },
+      isAllowed: () => true,
+      hashOf: (block) => this.hashOf(block),
+      beginsSender: () => false,
+    });
+    const { why, value, status, reason, x, steps } = runToy(request.data, request.from, turn);
+    if (missing.size > 0) return { status: "missing", cells: concatBytes([...missing.values()]) };
+    if (why === WHY.unsealed) return { status: "unsealed", block: value };
+    if (reason === REASON.void) return { status: "funds" };
+    const output = new Uint8Array(32);
+    new DataView(output.buffer).setUint32(28, x);
+    const touches = turn.touchRecord(0, why, 0).slice(TOUCH.accounts);
+    const access = request.traced ? { accessList: new Uint8Array(0), touches } : null;
+    return { status: status === 1 ? "success" : "revert", gasUsed: TOY_GAS + steps * 100, output, access };
+  }
+
+  private callSum(cells: Cells, request: CallRequest): CallResult {
+    const given = cellsByKey(request.given);
     const missing: Uint8Array[] = [];
     let sum = 0;
-    for (let at = 0; at < request.data.length; at += 20) {
-      const address = request.data.subarray(at, at + 20);
-      const key = fakeSlotKey(address);
-      if (!this.isOwned(address) && !given.has(hexOf(key))) missing.push(key);
-      else sum += fakeSlotValue(this.isOwned(address) ? cells.found : given, address);
+    for (const address of addresses(request.data)) {
+      const key = fakeSlotKey(bytesOfHex(address));
+      const isOwned = this.isOwned(address);
+      if (!isOwned && !given.has(hexOf(key))) missing.push(key);
+      else sum += slotOf((isOwned ? cells : given).get(hexOf(key)) ?? absentCell(key));
     }
     if (missing.length > 0) return { status: "missing", cells: concatBytes(missing) };
-    const gasUsed = CALL_GAS + (request.data.length / 20) * 100;
-    if (gasUsed > request.gasLimit) return { status: "halt", gasUsed: request.gasLimit, why: "out of gas" };
+    const gasUsed = TOY_GAS + (request.data.length / 20) * 100;
+    if (gasUsed > request.gasLimit) return { status: "halt", gasUsed: request.gasLimit, why: "out of gas", access: null };
     const output = new Uint8Array(32);
     new DataView(output.buffer).setUint32(28, sum);
-    return { status: "success", gasUsed, output };
+    return { status: "success", gasUsed, output, access: null };
   }
 
   memory(): { bytes: number; accounts: number; slots: number } {
@@ -201,21 +318,32 @@ export class FakeEngine implements Engine {
   }
 
   private put(cell: Uint8Array): void {
-    this.cells.set(hexOf(cell, 0, keyBytes(cell, 0)), cell);
+    this.cells.set(cellKey(cell), cell);
   }
 
-  private isOwned(address: Uint8Array): boolean {
-    const hex = hexOf(address);
-    if (this.owned.pinsIn.some((pin) => hexOf(pin) === hex)) return true;
-    if (this.owned.pinsOut.some((pin) => hexOf(pin) === hex)) return false;
-    return this.owned.ranges.some(({ first, last }) => hex >= hexOf(first) && hex <= hexOf(last));
+  /** A cell of the present as transactions see it: a nonce shows only once its transaction has come to an end. */
+  private seen(key: Uint8Array): Uint8Array {
+    const isHidden = key[0] === CELL.nonce && this.fresh.has(hexOf(key, 1, 21));
+    return isHidden ? absentCell(key) : (this.cells.get(hexOf(key)) ?? absentCell(key));
+  }
+
+  private hashOf(block: number): number | null {
+    const number = this.open?.number ?? 0;
+    if (block >= number || block < number - HASHES_MAX) return 0;
+    const hash = this.hashes.get(block);
+    return hash === undefined ? null : readU32(hash, 0);
+  }
+
+  private isOwned(hex: string): boolean {
+    const { ranges, pinsIn, pinsOut } = this.owned;
+    return pinsIn.has(hex) || (!pinsOut.has(hex) && ranges.some(({ first, last }) => hex >= first && hex <= last));
   }
 
   /** Lane-wise sum over the cells owned, each spread over the lanes by a small generator. */
   private lattice(): Uint8Array {
     const sum = new Uint8Array(LATTICE_BYTES);
-    for (const cell of this.cells.values()) {
-      if (!this.isOwned(cell.subarray(1, 21))) continue;
+    for (const [key, cell] of this.cells) {
+      if (!this.isOwned(key.slice(2, 42)) || isEmpty(cell)) continue;
       let seed = 2_166_136_261;
       for (const byte of cell) seed = Math.imul(seed ^ byte, 16_777_619) >>> 0;
       for (let lane = 0; lane < LATTICE_BYTES; lane += 2) {
@@ -227,39 +355,35 @@ export class FakeEngine implements Engine {
   }
 }
 
-/** Accounts stay together, in the order account, nonce, slots, code. */
-const sortKey = (key: string): string => key.slice(2, 42) + key.slice(0, 2) + key.slice(42);
-
-/** Read key of slot 0 of an account. */
-export function fakeSlotKey(address: Uint8Array): Uint8Array {
-  const key = new Uint8Array(53);
-  key[0] = CELL.slot;
-  key.set(address, 1);
-  return key;
+/** A cell that reads as if it was never written counts for nothing. */
+function isEmpty(cell: Uint8Array): boolean {
+  const absent = absentCell(cell.subarray(0, keyBytes(cell, 0)));
+  return cell.length === absent.length && sameBytes(cell, 0, absent, 0, cell.length);
 }
 
-/** Slot 0 of an account as a packed cell. */
-export function fakeSlotCell(address: Uint8Array, value: number): Uint8Array {
-  const cell = new Uint8Array(SLOT_CELL_BYTES);
-  cell.set(fakeSlotKey(address));
-  new DataView(cell.buffer).setUint32(SLOT_CELL_BYTES - 4, value);
-  return cell;
+/** True if the one that the transaction names in `after` missed: before this run, or in it. */
+function follows(
+  transactions: Uint8Array,
+  at: number,
+  rules: { flush: number; missed: Uint8Array },
+  missedHere: Set<number>,
+): boolean {
+  const flush = txAfterFlush(transactions, at);
+  if (flush === 0) return false;
+  const index = txAfterIndex(transactions, at);
+  return (flush === rules.flush && missedHere.has(index)) || hasPosition(rules.missed, packedPosition(flush, index));
 }
 
-function fakeSlotValue(cells: Cells, address: Uint8Array): number {
-  const cell = cells.get(hexOf(fakeSlotKey(address)));
-  return cell === undefined ? 0 : new DataView(cell.buffer, cell.byteOffset).getUint32(SLOT_CELL_BYTES - 4);
-}
+const addresses = (packed: Uint8Array): string[] =>
+  Array.from({ length: packed.length / 20 }, (_, number) => hexOf(packed, number * 20, number * 20 + 20));
 
-function absent(key: Uint8Array): Uint8Array {
-  switch (key[0]) {
-    case CELL.slot:
-      return concatBytes([key, new Uint8Array(32)]);
-    case CELL.account:
-      return concatBytes([key, new Uint8Array(32), bytesOfHex(EMPTY_CODE_HASH)]);
-    case CELL.nonce:
-      return concatBytes([key, new Uint8Array(40)]);
-    default:
-      return concatBytes([key, new Uint8Array(4)]);
+function keysOf(request: Uint8Array): Uint8Array[] {
+  const keys: Uint8Array[] = [];
+  for (let at = 0; at < request.length;) {
+    const length = keyBytes(request, at);
+    assert(length > 0, "fake engine is asked for a malformed cell");
+    keys.push(request.slice(at, at + length));
+    at += length;
   }
+  return keys;
 }

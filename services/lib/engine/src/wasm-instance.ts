@@ -1,4 +1,4 @@
-/** One instance of the WebAssembly build, on a memory that others may share. Used on the engine's thread and beside it. */
+/** The instance of the WebAssembly build on the engine's thread, and the memory that it shares with the one beside it. */
 import { BugError } from "@meridian/core";
 import type { Operation } from "./boundary.ts";
 import { NOTHING } from "./boundary.ts";
@@ -38,8 +38,13 @@ interface Exports {
 export interface ThreadPlace {
   stackTop: number;
   storage: number;
-  scratch: number;
-  scratchBytes: number;
+}
+
+/** Addresses of what an operation on another thread takes and gives. */
+export interface TaskPlace {
+  answer: number;
+  input: number;
+  inputBytes: number;
 }
 
 export const newMemory = (): WasmMemory => new Memory({ ...PAGES, shared: true });
@@ -52,21 +57,12 @@ export class WasmInstance {
   #scratchBytes: number;
   #broken: BugError | null = null;
 
-  /** @param place  for every instance on a memory but its first */
-  constructor(module: WasmModule, memory: WasmMemory, place?: ThreadPlace) {
+  constructor(module: WasmModule, memory: WasmMemory) {
     this.#exports = new Instance(module, { env: { memory } }).exports as Exports;
     this.#memory = memory;
-    if (place === undefined) {
-      this.#exports.start();
-      this.#scratchBytes = SCRATCH_BYTES_MIN;
-      this.#scratch = this.#allocate(SCRATCH_BYTES_MIN);
-    } else {
-      // Before these two lines no function with a stack frame may run: it would write into the first instance's stack.
-      this.#exports.__stack_pointer.value = place.stackTop;
-      this.#exports.__wasm_init_tls(place.storage);
-      this.#scratchBytes = place.scratchBytes;
-      this.#scratch = place.scratch;
-    }
+    this.#exports.start();
+    this.#scratchBytes = SCRATCH_BYTES_MIN;
+    this.#scratch = this.#allocate(SCRATCH_BYTES_MIN);
   }
 
   /** Addresses are unsigned; WebAssembly hands them out as signed numbers. */
@@ -80,9 +76,31 @@ export class WasmInstance {
     return {
       stackTop: stack + stackBytes,
       storage: this.#allocate(Math.max(16, this.#exports.__tls_size.value)),
-      scratch: this.#allocate(SCRATCH_BYTES_MIN),
-      scratchBytes: SCRATCH_BYTES_MIN,
     };
+  }
+
+  /** Puts the input of an operation on another thread into the memory; `takeTask` frees it. @throws BugError */
+  putTask(input: Uint8Array): TaskPlace {
+    if (this.#broken !== null) throw this.#broken;
+    try {
+      const answer = this.#allocate(ANSWER_BYTES + input.length);
+      new Uint8Array(this.#memory.buffer).set(input, answer + ANSWER_BYTES);
+      return { answer, input: answer + ANSWER_BYTES, inputBytes: input.length };
+    } catch (error) {
+      throw this.break(error);
+    }
+  }
+
+  /** The answer of an operation that has ended on another thread. @throws BugError */
+  takeTask({ answer, inputBytes }: TaskPlace): Uint8Array {
+    if (this.#broken !== null) throw this.#broken;
+    try {
+      const taken = this.#takeAnswer(answer);
+      this.#exports.free(answer, ANSWER_BYTES + inputBytes);
+      return taken;
+    } catch (error) {
+      throw this.break(error);
+    }
   }
 
   perform(operation: Operation, handle: number, number: number, a = NOTHING, b = NOTHING, c = NOTHING): Uint8Array {
@@ -96,7 +114,7 @@ export class WasmInstance {
       memory.set(c, at + a.length + b.length);
       const [bAt, cAt] = [at + a.length, at + a.length + b.length];
       this.#exports.perform(operation, handle, number, at, a.length, bAt, b.length, cAt, c.length, this.#scratch);
-      return this.#takeAnswer();
+      return this.#takeAnswer(this.#scratch);
     } catch (error) {
       throw this.break(error);
     }
@@ -118,14 +136,14 @@ export class WasmInstance {
   #panicText(): string {
     try {
       this.#exports.panic_text(this.#scratch);
-      return new TextDecoder().decode(this.#takeAnswer());
+      return new TextDecoder().decode(this.#takeAnswer(this.#scratch));
     } catch {
       return ""; // The first error is the one to report, not that its text cannot be had.
     }
   }
 
-  #takeAnswer(): Uint8Array {
-    const view = new DataView(this.#memory.buffer, this.#scratch, ANSWER_BYTES);
+  #takeAnswer(place: number): Uint8Array {
+    const view = new DataView(this.#memory.buffer, place, ANSWER_BYTES);
     const [at, length] = [view.getUint32(0, true), view.getUint32(4, true)];
     const answer = new Uint8Array(this.#memory.buffer, at, length).slice();
     this.#exports.free_answer(at, length);

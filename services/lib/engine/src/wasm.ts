@@ -1,5 +1,4 @@
 /** The WebAssembly build: committed, so that a clone needs no Rust. */
-import { BugError } from "@meridian/core";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -8,10 +7,10 @@ import type { Boundary, Operation } from "./boundary.ts";
 import { NOTHING, OP } from "./boundary.ts";
 import { PackedEngine } from "./engine.ts";
 import { PackedModule } from "./module.ts";
+import type { TaskPlace, ThreadPlace } from "./wasm-instance.ts";
 import { WasmInstance, newMemory } from "./wasm-instance.ts";
-import type { WasmModule } from "./webassembly.ts";
+import type { WasmMemory, WasmModule } from "./webassembly.ts";
 import { Module } from "./webassembly.ts";
-import type { WorkerAnswer, WorkerStart, WorkerTask } from "./wasm-worker.ts";
 
 export const WASM_PATH = fileURLToPath(new URL("../wasm/engine.wasm", import.meta.url));
 export const WASM_FACTS_PATH = fileURLToPath(new URL("../wasm/engine.json", import.meta.url));
@@ -68,11 +67,29 @@ function recoverAll(unrecovered: Uint8Array): Uint8Array {
   return keys;
 }
 
+/** What goes to wasm-worker.mjs at its start, with each operation, and what comes back; input and answer stay in the memory. */
+export interface WorkerStart extends ThreadPlace {
+  module: WasmModule;
+  memory: WasmMemory;
+}
+export interface WorkerTask extends TaskPlace {
+  id: number;
+  operation: Operation;
+  handle: number;
+}
+export type WorkerAnswer = { id: number } | { id: number; bug: string };
+
+interface Waiting {
+  place: TaskPlace;
+  resolve: (answer: Uint8Array) => void;
+  reject: (error: Error) => void;
+}
+
 class WasmBoundary implements Boundary {
   readonly #module: WasmModule;
   readonly #memory = newMemory();
   readonly #instance: WasmInstance;
-  readonly #waiting = new Map<number, { resolve: (answer: Uint8Array) => void; reject: (error: Error) => void }>();
+  readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | null = null;
   #tasks = 0;
 
@@ -85,13 +102,13 @@ class WasmBoundary implements Boundary {
     return this.#instance.perform(operation, handle, number, a, b, c);
   }
 
-  performBeside(operation: Operation, handle: number, input: Uint8Array): Promise<Uint8Array> {
-    if (this.#instance.broken !== null) return Promise.reject(this.#instance.broken);
+  async performBeside(operation: Operation, handle: number, input: Uint8Array): Promise<Uint8Array> {
+    const place = this.#instance.putTask(input);
     const worker = (this.#worker ??= this.#startWorker());
-    const task: WorkerTask = { id: ++this.#tasks, operation, handle, input };
+    const task: WorkerTask = { id: ++this.#tasks, operation, handle, ...place };
     worker.ref(); // A process may end while calls are idle, not while one runs.
     worker.postMessage(task);
-    return new Promise((resolve, reject) => this.#waiting.set(task.id, { resolve, reject }));
+    return new Promise((resolve, reject) => this.#waiting.set(task.id, { place, resolve, reject }));
   }
 
   async close(): Promise<void> {
@@ -100,8 +117,8 @@ class WasmBoundary implements Boundary {
 
   #startWorker(): Worker {
     const place = this.#instance.newThreadPlace(STACK_BYTES);
-    const start: WorkerStart = { module: this.#module, memory: this.#memory, place };
-    const worker = new Worker(new URL("./wasm-worker.ts", import.meta.url), { workerData: start });
+    const start: WorkerStart = { module: this.#module, memory: this.#memory, ...place };
+    const worker = new Worker(new URL("./wasm-worker.mjs", import.meta.url), { workerData: start });
     worker.on("message", (answer: WorkerAnswer) => this.#take(answer));
     worker.on("error", (error: unknown) => this.#fail(error));
     worker.unref();
@@ -109,8 +126,14 @@ class WasmBoundary implements Boundary {
   }
 
   #take(answer: WorkerAnswer): void {
-    if ("bug" in answer) return this.#fail(new BugError(answer.bug));
-    this.#waiting.get(answer.id)?.resolve(answer.answer);
+    if ("bug" in answer) return this.#fail(answer.bug);
+    const waiting = this.#waiting.get(answer.id);
+    if (waiting === undefined) return; // It was failed with all others.
+    try {
+      waiting.resolve(this.#instance.takeTask(waiting.place));
+    } catch (error) {
+      return this.#fail(error); // Rejects this one too.
+    }
     this.#waiting.delete(answer.id);
     if (this.#waiting.size === 0) this.#worker?.unref();
   }

@@ -106,6 +106,7 @@ async function checkBlocks(module: EngineModule): Promise<void> {
   expect(node.said(await opened.engine.call(5, node.callOf(reader)))).toBe("pruned 6");
   expect(node.said(await opened.engine.call(71, node.callOf(reader)))).toBe("unknown 70");
   expect(node.said(await opened.engine.call(6, node.callOf(reader)))).toBe(`success ${hex(5)}`);
+  await opened.engine.close();
 }
 
 async function checkVersions(module: EngineModule): Promise<void> {
@@ -127,6 +128,7 @@ async function checkVersions(module: EngineModule): Promise<void> {
   engine.closeBlock();
   engine.openBlock(chain.context(5));
   expect(await hashOf(PENDING, 4)).toBe("halt hash of block 4 is not known yet");
+  await engine.close();
 }
 
 /** The loop reads slot 0 hundreds of thousands of times; if it saw a write of the log, first and last would differ. */

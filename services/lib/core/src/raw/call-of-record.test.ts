@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytesOfHex, concatBytes, hexOf, writeU32, writeU64 } from "../bytes.ts";
+import { bytesOfHex, concatBytes, writeU32, writeU64 } from "../bytes.ts";
 import { TX, TX_CREATES, TX_HEADER_BYTES } from "../transactions.ts";
 import { callOfRecord } from "./call-of-record.ts";
 
@@ -73,10 +73,20 @@ test.each<[what: string, record: Uint8Array, want: { to: string | null; value: s
 ])("%s", (_what, record, want) => {
   const before = new Uint8Array(7); // A record that does not stand at the start.
   const call = callOfRecord(concatBytes([before, record]), before.length, before);
-  expect(hexOf(call.from)).toBe(SENDER);
-  expect(call.to === null ? null : hexOf(call.to)).toBe(want.to);
-  expect(hexOf(call.value)).toBe(want.value.padStart(64, "0"));
-  expect(hexOf(call.data)).toBe(want.input);
-  expect(hexOf(call.accessList)).toBe(want.accessList);
-  expect(call).toMatchObject({ gasLimit: 90_000, traced: true });
+  expect(call).toEqual({
+    from: bytesOfHex(SENDER),
+    to: want.to === null ? null : bytesOfHex(want.to),
+    value: bytesOfHex(want.value.padStart(64, "0")),
+    data: bytesOfHex(want.input),
+    accessList: bytesOfHex(want.accessList),
+    gasLimit: 90_000,
+    given: before,
+    traced: true,
+  });
+});
+
+test("a record without a signed transaction is no call", () => {
+  const record = recordOf(0, []);
+  record[TX_HEADER_BYTES] = 0x74;
+  expect(callOfRecord(record, 0, new Uint8Array(0))).toBeNull();
 });

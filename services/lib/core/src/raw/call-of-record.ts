@@ -14,18 +14,22 @@ const PLACES = [
   { value: 6, input: 7, accessList: 8 },
 ] as const;
 
+/** Prefix of the shortest RLP list. */
+const RLP_LIST = 0xc0;
+
 /**
  * @param records packed transaction records; all bytes of the request but the value are views into them
  * @param given   packed cells that the call may use, see `CallRequest`
+ * @returns a traced call; null if no signed transaction stands in the record: those of tests carry other programs
  */
-export function callOfRecord(records: Uint8Array, at: number, given: Uint8Array): CallRequest {
+export function callOfRecord(records: Uint8Array, at: number, given: Uint8Array): CallRequest | null {
   const type = txType(records, at);
   const places = PLACES[type];
   assert(places !== undefined, `a transaction of type ${type} stands in a log`);
   const raw = txRaw(records, at);
-  const [signed] = rlpItems(type === 0 ? raw : raw.subarray(1));
-  assert(signed !== undefined, "a raw transaction is empty");
-  const fields = rlpItems(signed);
+  const list = type === 0 ? raw : raw.subarray(1);
+  if (list.length === 0 || list[0]! < RLP_LIST) return null;
+  const fields = rlpItems(itemAt(rlpItems(list), 0));
   return {
     from: records.subarray(at + TX.sender, at + TX.sender + 20),
     to: txCreates(records, at) ? null : records.subarray(at + TX.to, at + TX.to + 20),

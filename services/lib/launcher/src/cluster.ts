@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { IoError } from "@meridian/core";
 import { type RunningNatsServer, findNatsServer, startNatsServer } from "@meridian/nats-server";
-import { prefundedAccounts } from "./accounts.ts";
+import { testAccounts } from "./accounts.ts";
 import { type DataFolder, takeFolder } from "./folder.ts";
 import { writeGenesis } from "./genesis.ts";
 import { type ClusterOptions, type ServiceKind, clusterDefaults } from "./options.ts";
@@ -63,7 +63,8 @@ export async function startCluster(given: Partial<ClusterOptions> & { dataFolder
       await writeGenesis(
         folder.genesisFile,
         chainId,
-        prefundedAccounts().map(({ address }) => ({ address, balanceWei })),
+        testAccounts(options.funded).map(({ address }) => ({ address, balanceWei })),
+        options.pins,
       );
     }
     const nats = await startNats(options, folder);

@@ -9,12 +9,18 @@ export interface GenesisAccount {
 /** Gas of one block, as geth's developer chains have it. */
 const BLOCK_GAS_LIMIT = 1_000_000_000;
 
-export async function writeGenesis(file: string, chainId: number, accounts: readonly GenesisAccount[]): Promise<void> {
+/** @param pins accounts placed on chosen partitions, by 0x address */
+export async function writeGenesis(
+  file: string,
+  chainId: number,
+  accounts: readonly GenesisAccount[],
+  pins: Record<string, number> = {},
+): Promise<void> {
   const alloc = Object.fromEntries(
     accounts.map(({ address, balanceWei }) => [address.toLowerCase(), { balance: `0x${balanceWei.toString(16)}` }]),
   );
   const genesis = {
-    config: { chainId },
+    config: { chainId, ...(Object.keys(pins).length > 0 ? { meridian: { pins } } : {}) },
     timestamp: `0x${Math.floor(Date.now() / 1000).toString(16)}`,
     gasLimit: `0x${BLOCK_GAS_LIMIT.toString(16)}`,
     difficulty: "0x0",

@@ -10,6 +10,7 @@ export type { TestAccount } from "./accounts.ts";
 export { balancesOf, checkReceipts, runDemo } from "./demo/demo.ts";
 export type { DemoReport } from "./demo/demo.ts";
 export { table } from "./demo/texts.ts";
+export { artifact } from "./workload/artifacts.ts";
 export { compile } from "./workload/compile.ts";
 export type { CompiledContract } from "./workload/compile.ts";
 export { followBlocks, percentile } from "./workload/follow.ts";
@@ -23,3 +24,6 @@ export { TRANSFER_GAS_LIMIT, createdAddress, deployTokens, nextNonces, sendAndCo
 export type { Token } from "./workload/token.ts";
 export { dealLanes, planTransfers, random } from "./workload/transfers.ts";
 export type { Transfer } from "./workload/transfers.ts";
+export { openingCount, planPools, planTraffic } from "./workload/traffic.ts";
+export { ROUTER_GAS_LIMIT, deployExchange, exchangeOf, poolOf, routerCalls } from "./workload/uniswap.ts";
+export type { Exchange, Place, RouterCall } from "./workload/uniswap.ts";

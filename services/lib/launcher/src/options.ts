@@ -13,6 +13,10 @@ export interface ClusterOptions {
   archives: number;
   gateways: number; // the first one listens on `port`, the others on free ports
   blockMs: number;
+  /** How many test accounts own ETH in a new chain, from the first on. */
+  funded: number;
+  /** Accounts that a new chain places on chosen partitions, by 0x address. */
+  pins: Record<string, number>;
   durability: Durability;
   engine: "auto" | "native" | "wasm";
   /** JetStream's bound on disk use; undefined for the server's own. */
@@ -46,6 +50,8 @@ export const clusterDefaults: Omit<ClusterOptions, "dataFolder"> = {
   archives: 1,
   gateways: 1,
   blockMs: 500,
+  funded: 20,
+  pins: {},
   durability: "process",
   engine: "auto",
   jetstreamBytesMax: undefined,

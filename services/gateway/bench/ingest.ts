@@ -82,7 +82,17 @@ async function fakeScheduler(bus: Bus): Promise<void> {
   });
   const latest = { number: 0, hash: new Uint8Array(32), timestamp: 0 };
   const open = { number: 1, timestamp: 1 };
-  const beat = encodeBeat({ term: 1, leader: "bench", flush: 1, latest, open, mapVersion: 1, positions: [] });
+  const beat = encodeBeat({
+    term: 1,
+    leader: "bench",
+    flush: 1,
+    latest,
+    open,
+    draining: false,
+    missesTaken: [],
+    mapVersion: 1,
+    positions: [],
+  });
   setInterval(() => bus.wire.publish(SUBJECT.beat, beat), 200).unref();
 }
 

@@ -59,7 +59,7 @@ export function makeGateway(ports: GatewayPorts, limits: SendLimits & { batchMax
     if (telemetry.on && !read.isBatch) span.set({ "rpc.method": methodOf(read.items[0]) });
     countCallsOf(read.items.length);
     if (!(await rate.take(client, read.items.length))) return tooMany(rate.text);
-    const texts = await ports.calls.run(read.items);
+    const texts = await ports.calls.run(read.items, span.headers());
     return {
       status: 200,
       body: bodyText(

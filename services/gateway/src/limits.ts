@@ -43,6 +43,8 @@ export interface Limits {
   beatSilenceMsMax: number;
   /** How long a call waits for the first beat. */
   firstBeatMsMax: number;
+  /** How long a call at present waits for the seal of a block whose hash it asks for. */
+  sealMsMax: number;
   /** How long to wait at start for a chain to exist. */
   startMsMax: number;
 
@@ -85,6 +87,7 @@ export const LIMITS: Limits = {
   absentMsMax: 2_000,
   beatSilenceMsMax: 3_000,
   firstBeatMsMax: 2_000,
+  sealMsMax: 2_000,
   startMsMax: 60_000,
   syncMs: 20_000,
   syncMsMax: 60_000,

@@ -45,6 +45,7 @@ async function main(): Promise<void> {
       origins: settings.corsOrigins,
       hosts: settings.httpHosts,
       version: `Meridian/v${VERSION}/${process.platform}-${process.arch}/node${process.versions.node}`,
+      hasAdmin: settings.admin,
       limits: limitsOf(settings),
     },
   );

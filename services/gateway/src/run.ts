@@ -1,7 +1,8 @@
 /** The gateway, put together from its ports. */
-import type { Bus, ChainSettings, EngineModule, Telemetry } from "@meridian/core";
+import type { Bus, ChainSettings, EngineModule, Headers, Telemetry } from "@meridian/core";
 import { serveHealth } from "@meridian/process";
 import type { Readiness } from "@meridian/process";
+import { adminOf } from "./chain/admin.ts";
 import { archiveReader } from "./chain/archive.ts";
 import { stateReader } from "./chain/state.ts";
 import { watchChain } from "./chain/view.ts";
@@ -13,6 +14,7 @@ import type { IngestLimits } from "./ingest/ingest.ts";
 import type { Ingest } from "./ingest/worker-pool.ts";
 import { LIMITS } from "./limits.ts";
 import type { Limits } from "./limits.ts";
+import { methodsOf } from "./methods/index.ts";
 import type { Backend } from "./methods/method.ts";
 import { callRunner } from "./rpc/run-calls.ts";
 import type { CountCalls } from "./rpc/run-calls.ts";
@@ -38,6 +40,8 @@ export interface GatewayRunOptions {
   hosts: readonly string[];
   /** Text of web3_clientVersion. */
   version: string;
+  /** With the methods that move accounts. */
+  hasAdmin?: boolean;
   limits?: Partial<Limits>;
 }
 
@@ -63,34 +67,34 @@ export async function runGateway(ports: GatewayRunPorts, options: GatewayRunOpti
     transactionBytesMax: limits.transactionBytesMax,
   };
   const ingest = await ports.startIngest({ decode, batchMax: limits.batchMax });
-  const asking = { timeoutMs: limits.readMsMax, absentMsMax: limits.absentMsMax };
-  const [state, archive] = [stateReader(bus.wire, view, asking), archiveReader(bus.wire, asking)];
   const recent = makeRecent({ bytesMax: limits.recentBytesMax, ageMsMax: limits.recentMsMax });
   const submitter = new Submitter(bus.wire, view, telemetry, {
     ...limits,
     attemptMsMax: limits.submitAttemptMsMax,
     inFlightMax: limits.submitInFlightMax,
   });
-  const waits = makeReceiptWaits(view, archive, log);
-  const load = () => ({ decoding: ingest.queued(), submitting: submitter.inFlight(), waitingForReceipts: waits.waiting() });
-  const { version } = options;
-  const { callGasMax } = limits;
-  const backend: Backend = {
-    chain,
-    view,
-    state,
-    archive,
-    engine,
-    recent,
-    settings: bus.settings,
-    objects: bus.objects,
-    version,
-    callGasMax,
-    load,
+  const asking = { timeoutMs: limits.readMsMax, absentMsMax: limits.absentMsMax };
+  const readers = (headers: Headers) => {
+    const options = { ...asking, headers };
+    return {
+      state: stateReader(bus.wire, view, options),
+      archive: archiveReader(bus.wire, options),
+      admin: adminOf(bus.wire, options),
+    };
   };
+  const untraced = readers({});
+  const waits = makeReceiptWaits(view, untraced.archive, log);
+  const load = () => ({ decoding: ingest.queued(), submitting: submitter.inFlight(), waitingForReceipts: waits.waiting() });
+  const { settings, objects } = bus;
+  const { version, hasAdmin = false } = options;
+  if (hasAdmin) log.warn({ port: options.port }, "The admin namespace is on: whoever reaches this port can move accounts");
+  const { callGasMax, sealMsMax } = limits;
+  const shared = { chain, view, engine, recent, settings, objects, version, callGasMax, sealMsMax, load };
+  const backend: Backend = { ...shared, ...untraced };
+  const backendOf = (headers: Headers): Backend => (telemetry.on ? { ...shared, ...readers(headers) } : backend);
   const countCalls = callCounter(telemetry);
-  const calls = callRunner(backend, telemetry, countCalls, limits);
-  const sends = { backend, state, archive, view, engine, submitter, recent, waits, calls, countCalls };
+  const calls = callRunner(methodsOf(hasAdmin), backendOf, telemetry, countCalls, limits);
+  const sends = { backendOf, view, engine, submitter, recent, waits, calls, countCalls };
   const gateway = makeGateway({ ingest, calls, sends, rate: rateLimit(limits.callsPerSecondMax), telemetry }, limits);
   const readiness = () => readinessOf(view, load());
   const http = await serveHttp(gateway, limits, { ...options, readiness, log });

@@ -71,6 +71,12 @@ export const gatewaySettings = defineSettings({
     min: 65_536,
     help: "Bytes of a response.",
   },
+  admin: {
+    variable: "MERIDIAN_ADMIN",
+    kind: "boolean",
+    default: false,
+    help: "Also answer admin_ methods, which move accounts between partitions.",
+  },
   submitMsMax: {
     variable: "MERIDIAN_SUBMIT_MS",
     kind: "integer",

@@ -24,6 +24,8 @@ export interface Archive {
   block(by: number | Uint8Array, atLeast: number): Promise<Read<ArchiveBlock | null>>;
   /** A block with its whole body, however many replies that takes. */
   wholeBlock(by: number | Uint8Array, atLeast: number): Promise<Read<ArchiveBlock | null>>;
+  /** A block with its transactions from `from` on: `count` of them, or fewer if one reply holds no more. */
+  blockPart(by: number | Uint8Array, from: number, count: number, atLeast: number): Promise<Read<ArchiveBlock | null>>;
   headers(first: number, count: number, atLeast: number): Promise<Read<ArchiveBlock[]>>;
   /** Transactions by packed hashes, in their order; null where one is unknown. */
   transactions(hashes: Uint8Array, atLeast: number): Promise<Read<(ArchiveTransaction | null)[]>>;
@@ -70,6 +72,10 @@ export function archiveReader(wire: Wire, options: AskOptions): Archive {
     },
     block: async (by, atLeast) => {
       const reply = await query({ op: "block", by, atLeast, body: false });
+      return "error" in reply ? reply : { value: reply.block };
+    },
+    blockPart: async (by, from, count, atLeast) => {
+      const reply = await query({ op: "block", by, atLeast, body: true, from, count });
       return "error" in reply ? reply : { value: reply.block };
     },
     headers: async (first, count, atLeast) => {

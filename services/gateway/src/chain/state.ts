@@ -35,12 +35,27 @@ export function stateReader(wire: Wire, view: ChainView, options: AskOptions): S
 
   const cells: State["cells"] = async (partition, block, request) => {
     const reply = await read(partition, { op: "cells", block, atN: atN(partition, block), request });
-    if (reply.op === "failed") return { error: readFailure(reply.failure, partition, block) };
-    assert(reply.op === "cells", `partition ${partition} answered cells with ${reply.op}`);
-    return { value: reply.cells };
+    return cellsOf(reply, partition, block);
   };
-  const cell = async (address: Uint8Array, block: number, request: Uint8Array): Promise<Read<Uint8Array>> =>
-    cells(ownerOf(address), block, request);
+  /** Asks the owner of an account; if that says that it is not, the account has moved: its new owner, once that is known here. */
+  const askOwner = async (
+    account: Uint8Array,
+    block: number,
+    requestOf: (atN: number) => ReadRequest,
+  ): Promise<{ partition: PartitionId; reply: ReadReply }> => {
+    const deadlineAt = performance.now() + options.absentMsMax;
+    for (;;) {
+      const { version } = view.ranges().map;
+      const partition = ownerOf(account);
+      const reply = await read(partition, requestOf(atN(partition, block)));
+      const hasMoved = reply.op === "failed" && reply.failure.code === "FOREIGN" && isSame(reply.failure.account, account);
+      if (!hasMoved || !(await view.newerRanges(version, deadlineAt))) return { partition, reply };
+    }
+  };
+  const cell = async (address: Uint8Array, block: number, request: Uint8Array): Promise<Read<Uint8Array>> => {
+    const { partition, reply } = await askOwner(address, block, (atN) => ({ op: "cells", block, atN, request }));
+    return cellsOf(reply, partition, block);
+  };
 
   return {
     ownerOf,
@@ -62,15 +77,13 @@ export function stateReader(wire: Wire, view: ChainView, options: AskOptions): S
       return "error" in read ? read : { value: read.value.subarray(53, 85) };
     },
     call: async (call, block) => {
-      const partition = ownerOf(call.to ?? call.from);
-      const reply = await read(partition, { op: "call", block, atN: atN(partition, block), call });
+      const { partition, reply } = await askOwner(call.to ?? call.from, block, (atN) => ({ op: "call", block, atN, call }));
       if (reply.op === "failed") return { error: readFailure(reply.failure, partition, block) };
       assert(reply.op === "call", `partition ${partition} answered a call with ${reply.op}`);
       return { value: reply.result };
     },
     estimate: async (call, block) => {
-      const partition = ownerOf(call.to ?? call.from);
-      const reply = await read(partition, { op: "estimate", block, atN: atN(partition, block), call });
+      const { partition, reply } = await askOwner(call.to ?? call.from, block, (atN) => ({ op: "estimate", block, atN, call }));
       if (reply.op === "estimate") return { value: { gas: reply.gas } };
       assert(reply.op === "failed", `partition ${partition} answered an estimate with ${reply.op}`);
       if (reply.failure.code === "CALL") return { value: { fails: reply.failure.result } };
@@ -78,6 +91,14 @@ export function stateReader(wire: Wire, view: ChainView, options: AskOptions): S
     },
   };
 }
+
+function cellsOf(reply: ReadReply, partition: PartitionId, block: number): Read<Uint8Array> {
+  if (reply.op === "failed") return { error: readFailure(reply.failure, partition, block) };
+  assert(reply.op === "cells", `partition ${partition} answered cells with ${reply.op}`);
+  return { value: reply.cells };
+}
+
+const isSame = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0;
 
 /** A read request for one cell. */
 export function cellKey(kind: number, address: Uint8Array, slot?: Uint8Array): Uint8Array {
@@ -99,7 +120,11 @@ function readFailure(failure: ReadFailure, partition: PartitionId, block: number
     case "STOPPED":
       return refused(`partition ${partition} has stopped: ${failure.text}`);
     case "FOREIGN":
-      return refused(`the call touches account ${hexData(failure.account)} of another partition that could not be read`);
+      return refused(
+        `account ${hexData(failure.account)} of another partition could not be read from partition ${partition}: ask again`,
+      );
+    case "RESOLVED":
+      assert(false, `partition ${partition} answered a read with ${failure.code}`);
     case "CALL":
       return refused("the call fails");
   }

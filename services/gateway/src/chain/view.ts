@@ -27,6 +27,8 @@ export interface ChainView {
   /** Calls `handler` whenever `latest` moves on; returns a stop function. */
   onSealed(handler: (latest: Sealed) => void): () => void;
   ranges(): RangeIndex;
+  /** Resolves once the range map is newer than this version, or with false at `deadlineAt`. */
+  newerRanges(version: number, deadlineAt: number): Promise<boolean>;
   /** n of a partition's log that a read of the present state must have reached. */
   position(partition: PartitionId): number;
   /** Learns from a reply where acknowledged transactions stand. */
@@ -100,6 +102,12 @@ class Watch implements ChainView {
       }, restMs);
       this.#beatWaiters.push(heard);
     });
+  }
+
+  async newerRanges(version: number, deadlineAt: number): Promise<boolean> {
+    // With a beat that names a newer map it is read, until it is there.
+    while (this.#ranges.map.version <= version) if (!(await this.nextBeat(deadlineAt))) return false;
+    return true;
   }
 
   onSealed(handler: (latest: Sealed) => void): () => void {

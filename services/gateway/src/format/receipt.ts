@@ -3,7 +3,6 @@ import {
   REASON,
   RESULT,
   TX,
-  readU64,
   resultCreated,
   resultGasUsed,
   resultLogs,
@@ -58,14 +57,8 @@ export function formatReceipt(input: ReceiptInput, keccak256: Keccak): Record<st
 /** Why a transaction failed by a rule of this chain, as a sentence; null if it succeeded or failed inside the EVM. */
 export function reasonText(results: Uint8Array, at: number): string | null {
   switch (resultReason(results, at)) {
-    case REASON.foreign: {
-      const account = hexData(results, at + RESULT.address, at + RESULT.address + 20);
-      return `touches account ${account} of another partition: transactions over several partitions are not possible yet`;
-    }
-    case REASON.funds:
+    case REASON.void:
       return "the sender's balance is below the value that the transaction carries";
-    case REASON.unsealed:
-      return `asks for the hash of block ${readU64(results, at + RESULT.value)}, which was not sealed yet`;
     default:
       return null;
   }

@@ -1,4 +1,6 @@
 /** All methods by name. The two that send transactions are not among them: they have a path of their own (ingest/, submit/). */
+import { accessListMethods } from "./access-list.ts";
+import { adminMethods } from "./admin.ts";
 import { blockMethods } from "./blocks.ts";
 import { callMethods } from "./call.ts";
 import { chainMethods } from "./chain.ts";
@@ -7,13 +9,18 @@ import type { Method } from "./method.ts";
 import { stateMethods } from "./state.ts";
 import { transactionMethods } from "./transactions.ts";
 
-export const methods: ReadonlyMap<string, Method> = new Map(
-  Object.entries({
-    ...chainMethods,
-    ...stateMethods,
-    ...callMethods,
-    ...blockMethods,
-    ...transactionMethods,
-    ...meridianMethods,
-  }),
-);
+/** @param hasAdmin  with the `admin_` namespace */
+export function methodsOf(hasAdmin: boolean): ReadonlyMap<string, Method> {
+  return new Map(
+    Object.entries({
+      ...chainMethods,
+      ...stateMethods,
+      ...callMethods,
+      ...accessListMethods,
+      ...blockMethods,
+      ...transactionMethods,
+      ...meridianMethods,
+      ...(hasAdmin ? adminMethods : {}),
+    }),
+  );
+}

@@ -6,7 +6,7 @@ import { blockNumber } from "../rpc/block-param.ts";
 import type { BlockNumberRef } from "../rpc/block-param.ts";
 import { invalidParams, refused } from "../rpc/errors.ts";
 import type { Answer } from "../rpc/errors.ts";
-import { looseCount, required, text } from "../rpc/params.ts";
+import { looseCount, optional, required, text } from "../rpc/params.ts";
 import { findBlock } from "./blocks-by.ts";
 import { constant, method } from "./method.ts";
 import type { Backend, Context, Method } from "./method.ts";
@@ -15,12 +15,14 @@ import type { Backend, Context, Method } from "./method.ts";
 const CHUNK_NAME = /^snapshot\/\d+\/\d+\/\d+$/;
 /** Object with the packed cells of all genesis accounts. */
 const GENESIS_OBJECT = "genesis";
+/** Transactions of one part of a block; fewer if a reply of the archive holds no more. */
+const PART_MAX = 16_384;
 
 export const meridianMethods: Readonly<Record<string, Method>> = {
   meridian_status: constant(status),
   meridian_rangeMap: constant(({ view }) => view.ranges().map),
   meridian_genesis: method([], genesis),
-  meridian_block: method([required(blockNumber)], packedBlock),
+  meridian_block: method([required(blockNumber), optional(looseCount), optional(looseCount)], packedBlock),
   meridian_snapshot: method([required(looseCount)], snapshots),
   meridian_snapshotChunk: method([required(text)], snapshotChunk),
 };
@@ -54,20 +56,28 @@ async function genesis({ chain, objects, archive, latest }: Context): Promise<An
   return { result: { ...chain, genesisHash: `0x${chain.genesisHash}`, timestamp, cells: hexData(cells) } };
 }
 
-async function packedBlock(context: Context, ref: BlockNumberRef): Promise<Answer> {
-  const found = await findBlock(ref, context, true);
+/** Whole, or if `from` is given a part of its body: large blocks do not fit into one response. */
+async function packedBlock(context: Context, ref: BlockNumberRef, from?: number, count?: number): Promise<Answer> {
+  const found = await (from === undefined ? findBlock(ref, context, true) : findPart(context, ref, from, count));
   if ("error" in found) return found;
   if (found.value === null) return { result: null };
-  const { number, hash, header, transactions, results } = found.value;
+  const { number, hash, header, transactionCount, transactions, results } = found.value;
   return {
     result: {
       number: hexNumber(number),
       hash: hexData(hash),
       header: hexData(header),
+      transactionCount: hexNumber(transactionCount),
       transactions: hexData(transactions),
       results: hexData(results),
     },
   };
+}
+
+async function findPart(context: Context, ref: BlockNumberRef, from: number, count = PART_MAX) {
+  const found = await findBlock(ref, context);
+  if ("error" in found || found.value === null) return found;
+  return context.archive.blockPart(found.value.number, from, Math.min(count, PART_MAX), context.latest.number);
 }
 
 /** The manifests of a partition's snapshots, newest first, bytes as hex. */

@@ -1,5 +1,6 @@
 /** What a JSON-RPC method is: its parameters, and what it does with them against the chain. */
 import type { ChainSettings, EngineModule, Objects, Settings } from "@meridian/core";
+import type { AskAdmin } from "../chain/admin.ts";
 import type { Archive } from "../chain/archive.ts";
 import type { State } from "../chain/state.ts";
 import type { ChainView, Sealed } from "../chain/view.ts";
@@ -14,6 +15,7 @@ export interface Backend {
   view: ChainView;
   state: State;
   archive: Archive;
+  admin: AskAdmin;
   engine: EngineModule;
   recent: Recent;
   settings: Settings;
@@ -22,6 +24,8 @@ export interface Backend {
   version: string;
   /** Most gas that eth_call may use. */
   callGasMax: number;
+  /** How long a call waits for a seal whose hash it asks for. */
+  sealMsMax: number;
   /** Numbers of this process for meridian_status. */
   load: () => Record<string, number>;
 }

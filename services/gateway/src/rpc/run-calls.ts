@@ -1,7 +1,6 @@
 /** Runs calls: looks the method up, bounds the answer, turns what was thrown into an error for the client. */
-import type { IoError, Telemetry } from "@meridian/core";
+import type { Headers, IoError, Telemetry } from "@meridian/core";
 import { isIoError } from "@meridian/core";
-import { methods } from "../methods/index.ts";
 import type { Backend, Context, Method } from "../methods/method.ts";
 import type { Sealed } from "../chain/view.ts";
 import { answerText, errorText } from "./envelope.ts";
@@ -19,21 +18,37 @@ export interface CallLimits {
 export type CountCalls = (method: string, code: number, count: number) => void;
 
 export interface CallRunner {
-  /** Answers of the items in order, "" where there is none. All of them mean the same block by `latest`. */
-  run(items: readonly Item[]): Promise<string[]>;
+  /**
+   * Answers of the items in order, "" where there is none. All of them mean the same block by `latest`.
+   * @param headers  trace context of the request, for what is asked for it
+   */
+  run(items: readonly Item[], headers: Headers): Promise<string[]>;
 }
 
-export function callRunner(backend: Backend, telemetry: Telemetry, countCalls: CountCalls, limits: CallLimits): CallRunner {
+/** @param backendOf  what one request's calls share */
+export function callRunner(
+  methods: ReadonlyMap<string, Method>,
+  backendOf: (headers: Headers) => Backend,
+  telemetry: Telemetry,
+  countCalls: CountCalls,
+  limits: CallLimits,
+): CallRunner {
+  const { view } = backendOf({});
   /** Pins `latest`; before the first beat, waits for it. */
   const pinned = async (): Promise<Sealed | null> => {
     const deadlineAt = performance.now() + limits.firstBeatMsMax;
     for (;;) {
-      const latest = backend.view.latest();
-      if (latest !== null || !(await backend.view.nextBeat(deadlineAt))) return latest;
+      const latest = view.latest();
+      if (latest !== null || !(await view.nextBeat(deadlineAt))) return latest;
     }
   };
 
-  const runMethod = async (method: Method, params: unknown, latest: () => Promise<Sealed | null>): Promise<Answer> => {
+  const runMethod = async (
+    method: Method,
+    params: unknown,
+    backend: Backend,
+    latest: () => Promise<Sealed | null>,
+  ): Promise<Answer> => {
     try {
       if (!method.needsLatest) return await method.run(params, backend);
       const sealed = await latest();
@@ -47,9 +62,13 @@ export function callRunner(backend: Backend, telemetry: Telemetry, countCalls: C
     }
   };
 
-  const runCall = async ({ idText, method: name, params }: Call, latest: () => Promise<Sealed | null>): Promise<string> => {
+  const runCall = async (
+    { idText, method: name, params }: Call,
+    backend: Backend,
+    latest: () => Promise<Sealed | null>,
+  ): Promise<string> => {
     const method = methods.get(name);
-    const answer = method === undefined ? { error: methodNotFound(name) } : await runMethod(method, params, latest);
+    const answer = method === undefined ? { error: methodNotFound(name) } : await runMethod(method, params, backend, latest);
     const text = idText === null ? "" : answerText(idText, answer);
     const isTooLarge = idText !== null && text.length > limits.responseBytesMax;
     const error = isTooLarge ? responseTooLarge : "error" in answer ? answer.error : null;
@@ -58,7 +77,8 @@ export function callRunner(backend: Backend, telemetry: Telemetry, countCalls: C
   };
 
   return {
-    run: async (items) => {
+    run: async (items, headers) => {
+      const backend = backendOf(headers);
       let isPinned: Promise<Sealed | null> | undefined;
       const latest = () => (isPinned ??= pinned());
       const texts: string[] = items.map(() => "");
@@ -67,7 +87,7 @@ export function callRunner(backend: Backend, telemetry: Telemetry, countCalls: C
         for (let index = next++; index < items.length; index = next++) {
           const item = items[index]!;
           if ("error" in item) countCalls("unknown", item.error.code, 1);
-          texts[index] = await answerItem(item, bytes > limits.responseBytesMax, (call) => runCall(call, latest));
+          texts[index] = await answerItem(item, bytes > limits.responseBytesMax, (call) => runCall(call, backend, latest));
           bytes += texts[index]!.length;
         }
       };

@@ -4,8 +4,6 @@
  */
 import type { EngineModule, Headers } from "@meridian/core";
 import { concatBytes, isIoError, SUBMIT, TX, txOffsets } from "@meridian/core";
-import type { Archive } from "../chain/archive.ts";
-import type { State } from "../chain/state.ts";
 import type { ChainView } from "../chain/view.ts";
 import { hexData } from "../format/hex.ts";
 import { ACCEPTED_TAIL, ITEM, ITEM_NUMBERS } from "../ingest/ingest.ts";
@@ -24,9 +22,8 @@ import type { Submitter } from "./submitter.ts";
 import { checkValues } from "./value-check.ts";
 
 export interface SendPorts {
-  backend: Backend;
-  state: State;
-  archive: Archive;
+  /** What asks with this trace context. */
+  backendOf: (headers: Headers) => Backend;
   view: ChainView;
   engine: EngineModule;
   submitter: Submitter;
@@ -54,13 +51,19 @@ export async function answerSends(
 ): Promise<Uint8Array | string> {
   // Calls before the first transaction of a batch see the chain without it, those behind it with it.
   const early = earlyCalls(ingested);
-  const earlyTexts = await ports.calls.run(ingested.others.slice(0, early).map((call) => ({ call })));
+  const earlyTexts = await ports.calls.run(
+    ingested.others.slice(0, early).map((call) => ({ call })),
+    headers,
+  );
   const refusals = await submitAll(ingested, headers, ports);
   countSends(ingested, refusals, ports.countCalls);
   const isPlain = refusals.size === 0 && ingested.others.length === 0 && ingested.syncMs.length === 0;
   if (isPlain) return ingested.answer;
   const [lateTexts, synced] = await Promise.all([
-    ports.calls.run(ingested.others.slice(early).map((call) => ({ call }))),
+    ports.calls.run(
+      ingested.others.slice(early).map((call) => ({ call })),
+      headers,
+    ),
     waitForReceipts(ingested, refusals, ports, limits),
   ]);
   return assemble(ingested, refusals, [...earlyTexts, ...lateTexts], synced, limits.responseBytesMax);
@@ -77,7 +80,7 @@ function earlyCalls({ items }: Ingested): number {
 
 async function submitAll(ingested: Ingested, headers: Headers, ports: SendPorts): Promise<Refusals> {
   const { records, recordCount } = ingested;
-  const refusals = await checkValues(ingested, ports.state, ports.engine);
+  const refusals = await checkValues(ingested, ports.backendOf(headers).state, ports.engine);
   const isWhole = refusals.size === 0;
   const sent = isWhole ? records : selectRecords(records, (number) => !refusals.has(number));
   const count = recordCount - refusals.size;
@@ -87,7 +90,7 @@ async function submitAll(ingested: Ingested, headers: Headers, ports: SendPorts)
     return refusals;
   }
   const offsets = txOffsets(sent);
-  const settled = await settleLostAcknowledgements(sent, offsets, codes, ports);
+  const settled = await settleLostAcknowledgements(sent, offsets, codes, ports.backendOf(headers));
   const numbers = Array.from({ length: recordCount }, (_, number) => number).filter((number) => !refusals.has(number));
   const isSync = syncRecords(ingested);
   codes.forEach((code, index) => {
@@ -110,7 +113,7 @@ async function settleLostAcknowledgements(
   records: Uint8Array,
   offsets: Uint32Array,
   codes: Uint8Array,
-  { archive, view }: SendPorts,
+  { archive, view }: Backend,
 ): Promise<Set<number>> {
   const settled = new Set<number>();
   const indexes = [...codes.keys()].filter((index) => codes[index] === SUBMIT.nonceTooLow);
@@ -139,7 +142,7 @@ function syncRecords({ items }: Ingested): Set<number> {
 async function waitForReceipts(
   ingested: Ingested,
   refusals: Refusals,
-  { waits, backend, view }: SendPorts,
+  { waits, backendOf, view }: SendPorts,
   limits: SendLimits,
 ): Promise<Map<number, Answer>> {
   const answers = new Map<number, Answer>();
@@ -152,7 +155,7 @@ async function waitForReceipts(
     const msMax = Math.min(wanted > 0 ? wanted : limits.syncMs, limits.syncMsMax);
     const found = await waits.wait(hash, msMax);
     const latest = view.latest();
-    const receipt = latest === null ? null : receiptAnswer(found, { ...backend, latest });
+    const receipt = latest === null ? null : receiptAnswer(found, { ...backendOf({}), latest });
     answers.set(number, receipt === null ? { error: syncTimeout(hash, msMax) } : { result: receipt });
   });
   await Promise.all(waiting);

@@ -132,12 +132,28 @@ export { noTelemetry } from "./telemetry.ts";
 export type { Attributes, Logger, Span, SpanOptions, Telemetry } from "./telemetry.ts";
 export { defineSettings, readSettings, serviceSettings, settingsHelp, streamLimitsOf } from "./settings.ts";
 export type { SettingDefinition, SettingDefinitions, SettingFailure, SettingValues } from "./settings.ts";
-export { applyMessage, refusalOf } from "./actor/apply.ts";
-export type { Applied, LogRefusal } from "./actor/apply.ts";
+export { applyMessage } from "./actor/apply.ts";
+export type { Applied } from "./actor/apply.ts";
 export { answers, cellBytes, cellsOwnedBy, cutBySlice, keyBytes, keyCount, requestByOwner } from "./actor/cells.ts";
 export type { CellSlice } from "./actor/cells.ts";
 export { ESTIMATE_GAS_MAX, ESTIMATE_GAS_MIN, startEstimate, stepEstimate } from "./actor/estimate.ts";
 export type { Estimate } from "./actor/estimate.ts";
+export { chunksFor, movesOut } from "./actor/map-entry.ts";
+export type { ChunkCells } from "./actor/map-entry.ts";
+export {
+  commitEarly,
+  groupState,
+  heldHomeGroups,
+  loosened,
+  missedPositions,
+  openGroup,
+  openGroups,
+  proposalOf,
+  settledN,
+} from "./actor/queue.ts";
+export type { GroupState, OpenEntry, OpenGroup, OpenLocal } from "./actor/queue.ts";
+export { refusalOf } from "./actor/refusal.ts";
+export type { LogRefusal } from "./actor/refusal.ts";
 export {
   SNAPSHOTS_KEPT,
   chunkObject,

@@ -1,6 +1,6 @@
 /** Messages that services send each other over core NATS. @meridian/bus encodes them with msgpackr; the table: docs/WIRE.md. */
 import type { CallRequest, CallResult } from "./engine.ts";
-import type { HandOver, Position } from "./entries.ts";
+import type { HandOver, MovedRange, Position } from "./entries.ts";
 import type { PartitionId, RangeMap } from "./ranges.ts";
 
 /**
@@ -234,6 +234,8 @@ export interface SnapshotManifest {
   seals: { number: number; hash: Uint8Array }[];
   /** Blocks closed and not sealed at this point. */
   unsealed: number[];
+  /** Ranges that move behind `block`: a restart from here writes them out again. */
+  moves: MovedRange[];
   lattice: Uint8Array;
   /** Chunks by range, in address order: a part of a range can be handed over as whole chunks. */
   chunks: { first: string; last: string; object: string; sha256: string; bytes: number }[];

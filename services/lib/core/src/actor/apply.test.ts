@@ -2,8 +2,9 @@ import { expect, test } from "vitest";
 import type { Entry, LogMessage } from "../entries.ts";
 import { evenRangeMap } from "../ranges.ts";
 import { txCount } from "../transactions.ts";
-import { applyMessage, refusalOf } from "./apply.ts";
+import { applyMessage } from "./apply.ts";
 import type { Applied } from "./apply.ts";
+import { refusalOf } from "./refusal.ts";
 import { emptyState, manifestOf, sealedBlock, stateOfManifest } from "./state.ts";
 import {
   FakeEngine,
@@ -19,7 +20,7 @@ import {
 } from "./testing/index.ts";
 
 const term = (number: number): Entry => ({ kind: "term", index: 0, term: number, leader: "one" });
-const map = (version: number): Entry => ({ kind: "map", index: 1_001, map: { ...evenRangeMap(1), version } });
+const map = (version: number): Entry => ({ kind: "map", index: 1_001, map: { ...evenRangeMap(1), version }, handOvers: [] });
 const run = (...accounts: string[]): Entry => runEntry(accounts);
 
 /** Applies the messages (each a list of entries) until one is refused; what the engine did and what came out, as texts. */
@@ -72,7 +73,7 @@ test.each<[what: string, log: Entry[][], engine: string[], out: string[]]>([
   ],
   [
     "two runs in one message are one record",
-    [[genesisEntry()], [run("a1"), sealEntry(0), run("a2", "a3")]],
+    [[genesisEntry()], [run("a1"), sealEntry(0), runEntry(["a2", "a3"], "01", 1, 1)]],
     ["run 1+1", "seal 0", "run 2+2"],
     ["1 genesis lattice 2048", "2 3 transactions 3 results"],
   ],
@@ -91,7 +92,7 @@ test.each<[what: string, log: Entry[][], engine: string[], out: string[]]>([
 ])("%s", (_what, log, engine, out) => check(log, { engine: [...START, ...engine], out }));
 
 test.each<[what: string, message: Entry[], refusal: string]>([
-  ["an entry of unknown kind", [run("a1"), { kind: "lock" } as unknown as Entry], "FORMAT_UNKNOWN lock"],
+  ["an entry of unknown kind", [run("a1"), { kind: "fork" } as unknown as Entry], "FORMAT_UNKNOWN fork"],
   ["rules of a later version", [run("a1"), blockEntry(1, { rules: 2 })], "RULES_UNKNOWN 2 1"],
   ["a block that is not open", [blockEntry(2)], "LOG_INVALID block 2 closes, open is 1"],
   ["a block that opens another than the next", [blockEntry(1, { opens: opensBlock(3) })], "LOG_INVALID block 1 opens 3"],
@@ -101,7 +102,7 @@ test.each<[what: string, message: Entry[], refusal: string]>([
     "LOG_INVALID timestamp 5 before 1700000001",
   ],
   ["a run behind a block", [blockEntry(1), run("a1")], "LOG_INVALID entry run behind block"],
-  ["a map without a block", [map(2)], "LOG_INVALID entry map without block before it"],
+  ["a map without a block", [map(2)], "LOG_INVALID entry map not right behind block"],
   ["an old map", [blockEntry(1), map(1)], "LOG_INVALID map version 1 behind 1"],
   ["a second genesis", [genesisEntry()], "LOG_INVALID entry genesis in message 2"],
   ["a seal of an open block", [sealEntry(1)], "LOG_INVALID seal of block 1, closed is 0"],

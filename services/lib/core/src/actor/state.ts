@@ -4,10 +4,13 @@
  */
 import { assert } from "../assert.ts";
 import { FORMAT_VERSION } from "../entries.ts";
-import type { LogPosition, OpenedBlock } from "../entries.ts";
+import type { LogPosition, MovedRange, OpenedBlock } from "../entries.ts";
 import type { SnapshotManifest } from "../messages.ts";
 import type { PartitionId, RangeIndex, RangeMap } from "../ranges.ts";
 import { indexRanges } from "../ranges.ts";
+import { ALL_RULES } from "../rules.ts";
+import type { Rules } from "../rules.ts";
+import type { OpenEntry } from "./queue.ts";
 
 /** Sealed hashes that are kept: BLOCKHASH reaches back 256 blocks. */
 export const SEALS_MAX = 256;
@@ -22,35 +25,58 @@ export interface Seal {
 export interface PartitionState {
   readonly partition: PartitionId;
   readonly chainId: number;
+  /** All of them, except in the simulator. */
+  readonly rules: Readonly<Rules>;
   /** After the last applied message. */
   position: LogPosition;
   term: number;
   /** Null before the `genesis` entry. */
   owners: RangeIndex | null;
   /** The block that transactions run in; null before the `genesis` entry. */
-  open: OpenedBlock | null;
+  block: OpenedBlock | null;
   /** Last closed block, -1 before genesis. */
   closedBlock: number;
   /** Closed and not sealed yet, ascending. */
   unsealed: number[];
   /** The last sealed hashes, ascending by number, at most SEALS_MAX. */
   seals: Seal[];
+  /** Groups that are not resolved here and local transactions that wait for their turn, in log order. */
+  open: OpenEntry[];
+  /** Packed (u64 flush, u32 index)*: positions that missed in the open block. */
+  missed: Uint8Array;
+  /** How many local transactions have missed in the open block. */
+  misses: number;
+  /** Ranges of all partitions that move behind the last closed block; empty once the next block has begun to execute. */
+  moves: MovedRange[];
+  /** Nothing was executed since the last `block` entry: the one place where a `map` entry may stand. */
+  isBetweenBlocks: boolean;
 }
 
 /** A partition that stands before its log's first message. */
-export function emptyState(partition: PartitionId, chainId: number): PartitionState {
+export function emptyState(partition: PartitionId, chainId: number, rules: Readonly<Rules> = ALL_RULES): PartitionState {
   return {
     partition,
     chainId,
+    rules,
     position: { n: 0, flush: 0, hash: new Uint8Array(32) },
     term: 0,
     owners: null,
-    open: null,
+    block: null,
     closedBlock: -1,
     unsealed: [],
     seals: [],
+    ...atBoundary([], false),
   };
 }
+
+/** Nothing is open and nothing has missed at the start of a block. */
+const atBoundary = (moves: MovedRange[], isBetweenBlocks: boolean) => ({
+  open: [],
+  missed: new Uint8Array(0),
+  misses: 0,
+  moves,
+  isBetweenBlocks,
+});
 
 /** The map in force. Throws BugError before genesis. */
 export function mapOf(state: PartitionState): RangeMap {
@@ -67,7 +93,7 @@ export const sealedBlock = (state: PartitionState): number => state.seals.at(-1)
  * @param lattice of the closed block, 2,048 bytes; what the imported chunks are checked against
  */
 export function manifestOf(state: PartitionState, lattice: Uint8Array): SnapshotManifest {
-  assert(state.open !== null && state.open.number === state.closedBlock + 1, "a snapshot stands between two blocks");
+  assert(state.block !== null && state.block.number === state.closedBlock + 1, "a snapshot stands between two blocks");
   const map = mapOf(state);
   return {
     format: FORMAT_VERSION,
@@ -77,25 +103,28 @@ export function manifestOf(state: PartitionState, lattice: Uint8Array): Snapshot
     term: state.term,
     mapVersion: map.version,
     map,
-    opens: { ...state.open },
+    opens: { ...state.block },
     seals: [...state.seals],
     unsealed: [...state.unsealed],
+    moves: [...state.moves],
     lattice,
     chunks: [],
   };
 }
 
 /** The state that a snapshot was taken of. */
-export function stateOfManifest(manifest: SnapshotManifest, chainId: number): PartitionState {
+export function stateOfManifest(manifest: SnapshotManifest, chainId: number, rules: Readonly<Rules> = ALL_RULES): PartitionState {
   return {
     partition: manifest.partition,
     chainId,
+    rules,
     position: { ...manifest.position },
     term: manifest.term,
     owners: indexRanges(manifest.map),
-    open: { ...manifest.opens },
+    block: { ...manifest.opens },
     closedBlock: manifest.block,
     unsealed: [...manifest.unsealed],
     seals: [...manifest.seals],
+    ...atBoundary([...manifest.moves], true),
   };
 }

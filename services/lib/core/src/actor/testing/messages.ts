@@ -148,10 +148,10 @@ export const runOf = (...records: Uint8Array[]): RunEntry => ({
   nonces: concatBytes(records.map(nonceRecordOf)),
 });
 
-/** Transactions to the given accounts with their nonce records; all from `sender`, nonces from `nonce`. */
-export function runEntry(accounts: string[], sender = "01", nonce = 0): RunEntry {
+/** Transactions to the given accounts with their nonce records; all from `sender`, nonces from `nonce`, indexes from `first`. */
+export function runEntry(accounts: string[], sender = "01", nonce = 0, first = 0): RunEntry {
   const records = accounts.map((to, index) => {
-    const record = toyTransaction({ index, sender, nonce: nonce + index, to });
+    const record = toyTransaction({ index: first + index, sender, nonce: nonce + index, to });
     record.fill(nonce + index + 1, TX.hash, TX.hash + 32);
     return record;
   });

@@ -62,6 +62,13 @@ describe("summary", () => {
     return { numPassedTests: passed, numFailedTests: 0, success, testResults: files };
   };
   const good = report([file("passed", ["passed", "passed"])], true);
+  const summarise = (reports: object[], steps: string[]) => {
+    for (const old of ["0.json", "1.json"]) rmSync(join(folder, old), { force: true });
+    reports.forEach((content, number) => writeFileSync(join(folder, `${number}.json`), JSON.stringify(content)));
+    const program = [join(ROOT, ".ci/summary.ts"), `--reports=${folder}`, ...steps];
+    const { status, stdout } = spawnSync(process.execPath, program, { encoding: "utf8" });
+    return { status, lines: stdout.trimEnd().split("\n") };
+  };
 
   test.each<[what: string, reports: object[], steps: string[], last: string, code: number]>([
     ["all is well", [good], ["lint=0", "test=0"], "3 passed, 0 failed", 0],
@@ -72,10 +79,28 @@ describe("summary", () => {
     ["the run died without a report", [good], ["test=1"], "2 passed, 1 failed", 1],
     ["no report at all", [], ["test=1"], "0 passed, 1 failed", 1],
   ])("%s", (_what, reports, steps, last, code) => {
-    for (const old of ["0.json", "1.json"]) rmSync(join(folder, old), { force: true });
-    reports.forEach((content, number) => writeFileSync(join(folder, `${number}.json`), JSON.stringify(content)));
-    const program = [join(ROOT, ".ci/summary.ts"), `--reports=${folder}`, ...steps];
-    const { status, stdout } = spawnSync(process.execPath, program, { encoding: "utf8" });
-    expect([stdout.trim().split("\n").at(-1), status]).toEqual([last, code]);
+    const { status, lines } = summarise(reports, steps);
+    expect([lines.at(-1), status]).toEqual([last, code]);
+  });
+
+  test("failures give their reasons, without colours and not more than 15 lines", () => {
+    const long = Array.from({ length: 20 }, (_, number) => `line ${number}`).join("\n");
+    const failed = file("failed", ["passed", "failed"]);
+    Object.assign(failed.assertionResults[1] ?? {}, { failureMessages: [`\u001b[31mError: no\u001b[39m\n\n${long}`] });
+    const { lines } = summarise([report([failed, { ...file("failed", []), message: "does not load" }], false)], ["test=1"]);
+    const at = lines.indexOf("  FAILED 0: test 1");
+    expect(lines.slice(at + 1, at + 3)).toEqual(["    Error: no", "    line 0"]);
+    expect(lines.slice(at + 15)).toEqual([
+      "    line 13",
+      "    … 6 more lines",
+      "  FAILED 0: x.test.ts",
+      "    does not load",
+      "1 passed, 2 failed",
+    ]);
+  });
+
+  test("a process that died is told by the last test that passed", () => {
+    const { lines } = summarise([report([file("failed", ["passed", "passed"])], false)], ["test=1"]);
+    expect(lines.at(-2)).toMatch(/the process of the file may have died .* passed: test 1$/);
   });
 });

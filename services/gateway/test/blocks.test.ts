@@ -266,10 +266,25 @@ describe("meridian_", () => {
       number: "0x2",
       hash: hex(hash),
       header: hex(header),
+      transactionCount: "0x3",
       transactions: hex(transactions),
       results: hex(results),
     });
     expect(await rig.result("meridian_block", "0x63")).toBeNull();
+    expect(await rig.result("meridian_block", "0x63", 0)).toBeNull();
+  });
+
+  test("a block in parts", async () => {
+    const { transactions, results } = rig.chain.archive.blocks[2]!;
+    rig.chain.archive.bodyMax = 2;
+    const part = (...bounds: unknown[]) => rig.result("meridian_block", "0x2", ...bounds) as Promise<Record<string, string>>;
+    const parts = [await part(0), await part(2), await part(3)];
+    rig.chain.archive.bodyMax = Infinity;
+    for (const [name, whole] of [["transactions", transactions] as const, ["results", results] as const]) {
+      expect(parts.map((each) => each[name]!.slice(2)).join("")).toBe(Buffer.from(whole).toString("hex"));
+    }
+    expect(parts.map(({ transactionCount }) => transactionCount)).toEqual(["0x3", "0x3", "0x3"]);
+    expect((await part(1, 1)).transactions!.length).toBeLessThan((await part(1)).transactions!.length);
   });
 
   test("snapshots: none yet; only chunks are given out", async () => {

@@ -120,7 +120,7 @@ export class FakeArchive {
   #bodyOf(block: ArchiveBlock | undefined, query: Extract<ArchiveQuery, { op: "block" }>): ArchiveBlock | null {
     if (block === undefined || !query.body) return block === undefined ? null : withoutBody(block);
     const from = query.from ?? 0;
-    const part = this.#transactionsOf(block).slice(from, from + this.bodyMax);
+    const part = this.#transactionsOf(block).slice(from, from + Math.min(query.count ?? this.bodyMax, this.bodyMax));
     const transactions = concatBytes(part.map(({ transaction }) => transaction));
     const transactionHashes = from > 0 ? new Uint8Array(0) : block.transactionHashes;
     return { ...block, transactionHashes, transactions, results: concatBytes(part.map(({ result }) => result)) };

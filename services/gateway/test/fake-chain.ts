@@ -47,6 +47,7 @@ export class FakeChain {
   readonly submits: { count: number; headers: Headers }[] = [];
   /** Every read that a partition got. */
   readonly reads: ReadRequest[] = [];
+  readonly readHeaders: Headers[] = [];
   /** Verdicts by transaction hash, hex without 0x; used once each. */
   readonly planted = new Map<string, Planted>();
   /** What a partition answers instead of reading; undefined to read. */
@@ -93,7 +94,8 @@ export class FakeChain {
     this.#seal(genesis);
     this.#state.openBlock(this.#open);
     for (let partition = 0; partition < PARTITIONS; partition++) {
-      const stop = this.bus.wire.subscribe(SUBJECT.read(partition), ({ payload, respond }) => {
+      const stop = this.bus.wire.subscribe(SUBJECT.read(partition), ({ payload, headers, respond }) => {
+        this.readHeaders.push(headers);
         void this.#read(decodeReadRequest(payload)).then((reply) => respond(encodeReadReply(reply)));
       });
       this.#stopReads.push(stop);

@@ -1,3 +1,4 @@
+import { SUBJECT } from "@meridian/bus";
 import type { Attributes, Headers, Span, SpanOptions, Telemetry } from "@meridian/core";
 import { noTelemetry } from "@meridian/core";
 import { afterEach, expect, test } from "vitest";
@@ -59,6 +60,19 @@ test("one trace from the client's request to the scheduler, links where requests
   expect(submits.flatMap(({ parent, links }) => [parent, ...links]).sort()).toEqual(requests.map(({ id }) => id).sort());
   expect(rig.chain.submits.map(({ headers }) => headers.traceparent)).toEqual(submits.map(({ id }) => id));
   expect(spans.every(({ isEnded }) => isEnded)).toBe(true);
+});
+
+test("what is read for a request is part of its trace", async () => {
+  const { telemetry, spans } = recorder();
+  rig = await startRig({ telemetry });
+  const queries: Headers[] = [];
+  rig.chain.bus.wire.subscribe(SUBJECT.archiveQuery, ({ headers }) => void queries.push(headers));
+  await rig.call("eth_getBalance", alice.address);
+  await rig.call("eth_getBlockByNumber", "0x0", false);
+  await rig.call("eth_sendRawTransaction", await sign({ value: 1n }));
+  const [balance, block, send] = spans.filter(({ name }) => name === "rpc");
+  expect(rig.chain.readHeaders.map(({ traceparent }) => traceparent)).toEqual([balance?.id, send?.id]);
+  expect(queries.map(({ traceparent }) => traceparent)).toEqual([block?.id]);
 });
 
 test("calls are counted by method and code, an unknown name as such", async () => {

@@ -1,0 +1,243 @@
+/** `npm run bench:swaps`: Uniswap swaps a second by the share that crosses partitions, and on one hot pool. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { IoError, assert } from "@meridian/core";
+import {
+  type Cluster,
+  RpcClient,
+  type Signed,
+  compile,
+  followBlocks,
+  loadAccounts,
+  nextNonces,
+  percentile,
+  sendLane,
+  startCluster,
+  table,
+} from "@meridian/launcher";
+import { deployPools, pinnedPools, planSwaps } from "../workloads/pools.ts";
+import { cpuSeconds } from "./cpu.ts";
+import { type MetricsReceiver, between, quantile, receiveMetrics } from "./metrics.ts";
+
+const CHAIN_ID = 31_337;
+const STALL_MS_MAX = 30_000;
+const SEALED_MS_MAX = 180_000;
+/** Two exports of metrics, so that what is read belongs to what was measured. */
+const SETTLE_MS = 1_200;
+
+const SCENARIOS = [
+  { name: "0 % crossing", crossing: 0, isHot: false },
+  { name: "10 % crossing", crossing: 0.1, isHot: false },
+  { name: "50 % crossing", crossing: 0.5, isHot: false },
+  { name: "100 % crossing", crossing: 1, isHot: false },
+  { name: "one hot pool, pinned", crossing: 0, isHot: true },
+  { name: "one hot pool, crossing", crossing: 1, isHot: true },
+];
+
+interface SwapReport {
+  scenario: string;
+  swaps: number;
+  swapsPerSecond: number;
+  failed: number;
+  sealedMs: { p50: number; p99: number };
+  lockHeldMs: { p50: number; p99: number };
+  groups: number;
+  membersPerGroup: number;
+  missesPercent: number;
+  cpuMicroseconds: number; // for each swap, over all processes
+}
+
+const startedAt = Date.now();
+const say = (text: string) => console.error(`${((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+
+interface Flags {
+  swaps: string;
+  warmUp: string;
+  users: string;
+  partitions: string;
+  hosts: string;
+  batch: string;
+  lanes: string;
+  engine: "native" | "wasm" | "auto";
+  only?: string;
+  json?: string;
+}
+
+function readFlags(): Flags {
+  return new Command("npm run bench:swaps --")
+    .description(
+      "Sends pre-signed Uniswap V2 swaps and measures until the last is in a sealed block, by share that crosses partitions.",
+    )
+    .option("--swaps <count>", "measured in each scenario", "10000")
+    .option("--warm-up <count>", "sent before each, not measured", "2000")
+    .option("--users <count>", "senders", "400")
+    .option("--partitions <count>", "", "4")
+    .option("--hosts <count>", "", "2")
+    .option("--batch <count>", "transactions in one JSON-RPC batch", "100")
+    .option("--lanes <count>", "connections beside each other", "4")
+    .option("--engine <build>", "native, wasm or auto", "auto")
+    .option("--only <text>", "scenarios whose name holds this")
+    .option("--json <file>", "writes the results as JSON")
+    .parse()
+    .opts<Flags>();
+}
+
+async function main(): Promise<void> {
+  const flags = readFlags();
+  const partitions = Number(flags.partitions);
+  const [deployer, ...users] = loadAccounts(Number(flags.users) + 1, "swaps");
+  assert(deployer !== undefined, "there is a deployer");
+  const pools = pinnedPools(deployer, partitions);
+  const metrics = await receiveMetrics();
+  const dataFolder = await mkdtemp(join(tmpdir(), "meridian-swaps-"));
+  const { engine } = flags;
+  const options = { dataFolder, port: 0, partitions, hosts: Number(flags.hosts), engine, pins: pools.pins, env: metrics.env };
+  const cluster = await startCluster(options);
+  const rpc = new RpcClient(cluster.rpcUrl);
+  try {
+    await cluster.ready();
+    const token = compile("DemoToken.sol")["DemoToken"];
+    assert(token !== undefined, "DemoToken.sol holds DemoToken");
+    say(`cluster of ${partitions} partitions is up; deploying ${2 * partitions} pools`);
+    await deployPools({ rpc, chainId: CHAIN_ID, deployer, token, pools, users });
+    const reports: SwapReport[] = [];
+    for (const [number, scenario] of SCENARIOS.filter(({ name }) => name.includes(flags.only ?? "")).entries()) {
+      say(`${scenario.name}: signing`);
+      const plan = { chainId: CHAIN_ID, pools, users, nonces: await nextNonces(rpc, users), ...scenario };
+      const warm = planSwaps({ ...plan, count: Number(flags.warmUp), seed: 2 * number });
+      const measured = planSwaps({ ...plan, count: Number(flags.swaps), seed: 2 * number + 1 });
+      const sent = { rpc, batch: Number(flags.batch), lanes: Number(flags.lanes) };
+      await send(sent, warm);
+      reports.push(await measure(cluster, metrics, sent, scenario.name, measured));
+      console.log(textOf(reports));
+    }
+    if (flags.json !== undefined) await writeFile(flags.json, `${JSON.stringify(reports, null, 2)}\n`);
+  } finally {
+    rpc.close();
+    await cluster.stop();
+    metrics.close();
+    await rm(dataFolder, { recursive: true, force: true });
+  }
+}
+
+interface Sender {
+  rpc: RpcClient;
+  batch: number;
+  lanes: number;
+}
+
+async function send({ rpc, batch, lanes }: Sender, swaps: readonly Signed[]): Promise<{ seconds: number; sealed: number[] }> {
+  const follower = followBlocks(rpc, Number(await rpc.call<string>("eth_blockNumber")));
+  const sentAt = new Map<string, number>();
+  const senders = new Map([...new Set(swaps.map(({ sender }) => sender))].map((sender, index) => [sender, index % lanes]));
+  const dealt = Array.from({ length: lanes }, (_, lane) => swaps.filter(({ sender }) => senders.get(sender) === lane));
+  const from = performance.now();
+  const onAcknowledged = ({ hash }: Signed, at: number) => void sentAt.set(hash, at);
+  try {
+    await Promise.all(
+      dealt.map((lane) => sendLane(rpc, lane, { batch, stallMsMax: STALL_MS_MAX, isPatient: true, onAcknowledged })),
+    );
+    await follower.until(swaps.length, SEALED_MS_MAX);
+  } finally {
+    await follower.stop();
+  }
+  let last = from;
+  for (const { at } of follower.seen.values()) last = Math.max(last, at);
+  const sealed = [...sentAt].map(([hash, at]) => (follower.seen.get(hash)?.at ?? Infinity) - at);
+  return { seconds: (last - from) / 1000, sealed: sealed.toSorted((left, right) => left - right) };
+}
+
+const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+
+function look(metrics: MetricsReceiver) {
+  return {
+    held: metrics.histogram("meridian.scheduler.group.held"),
+    members: metrics.histogram("meridian.scheduler.group.members"),
+    misses: metrics.counter("meridian.scheduler.misses", { why: "outside" }),
+  };
+}
+
+async function measure(
+  cluster: Cluster,
+  metrics: MetricsReceiver,
+  sender: Sender,
+  scenario: string,
+  swaps: readonly Signed[],
+): Promise<SwapReport> {
+  await settle();
+  const before = look(metrics);
+  const cpuBefore = await cpu(cluster);
+  say(`${scenario}: measuring`);
+  const { seconds, sealed } = await send(sender, swaps);
+  const cpuUsed = (await cpu(cluster)) - cpuBefore;
+  await settle();
+  const after = look(metrics);
+  const held = between(before.held, after.held);
+  const members = between(before.members, after.members);
+  return {
+    scenario,
+    swaps: swaps.length,
+    swapsPerSecond: swaps.length / seconds,
+    failed: await failures(sender.rpc, swaps),
+    sealedMs: { p50: percentile(sealed, 0.5), p99: percentile(sealed, 0.99) },
+    lockHeldMs: { p50: quantile(held, 0.5), p99: quantile(held, 0.99) },
+    groups: members.count,
+    membersPerGroup: members.count === 0 ? 0 : members.sum / members.count,
+    missesPercent: ((after.misses - before.misses) / swaps.length) * 100,
+    cpuMicroseconds: (cpuUsed / swaps.length) * 1e6,
+  };
+}
+
+async function failures(rpc: RpcClient, swaps: readonly Signed[]): Promise<number> {
+  let failed = 0;
+  for (let first = 0; first < swaps.length; first += 500) {
+    const calls = swaps.slice(first, first + 500).map(({ hash }) => ({ method: "eth_getTransactionReceipt", params: [hash] }));
+    for (const answer of await rpc.batch(calls)) {
+      if (!("result" in answer) || (answer.result as { status?: string } | null)?.status !== "0x1") failed++;
+    }
+  }
+  return failed;
+}
+
+async function cpu(cluster: Cluster): Promise<number> {
+  const pids = [...[...cluster.processes.values()].map(({ pid }) => pid), cluster.nats.pid, process.pid];
+  return (await Promise.all(pids.map(cpuSeconds))).reduce((sum, seconds) => sum + seconds, 0);
+}
+
+function textOf(reports: readonly SwapReport[]): string {
+  const ms = ({ p50, p99 }: { p50: number; p99: number }) => `${p50.toFixed(0)} / ${p99.toFixed(0)}`;
+  return table([
+    [
+      "scenario",
+      "swaps/s",
+      "failed",
+      "sealed p50/p99 ms",
+      "lock held p50/p99 ms",
+      "groups",
+      "swaps a group",
+      "missed",
+      "CPU us a swap",
+    ],
+    ...reports.map((report) => [
+      report.scenario,
+      report.swapsPerSecond.toFixed(0),
+      report.failed,
+      ms(report.sealedMs),
+      ms(report.lockHeldMs),
+      report.groups,
+      report.membersPerGroup.toFixed(1),
+      `${report.missesPercent.toFixed(2)} %`,
+      report.cpuMicroseconds.toFixed(0),
+    ]),
+  ]);
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error instanceof IoError ? error.message : error);
+    process.exit(1);
+  },
+);

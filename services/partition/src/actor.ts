@@ -10,6 +10,9 @@ import { IoError, applyMessage, isIoError, refusalOf, txCount } from "@meridian/
 import type { Applied, Headers, LogBatch, OutRecord, PartitionId, Report } from "@meridian/core";
 import { openSnapshots } from "@meridian/store";
 import { wait } from "@meridian/process";
+import { Beside } from "./beside.ts";
+import { isFinal } from "./failures.ts";
+import { handedOver } from "./hand-overs.ts";
 import { MemoryWatch } from "./memory.ts";
 import { partitionMetrics } from "./metrics.ts";
 import type { Observed, PartitionMetrics } from "./metrics.ts";
@@ -45,28 +48,12 @@ export interface Actor {
   readonly done: Promise<void>;
 }
 
-/** Failures that another try cannot mend: the log, OUT or a snapshot has to be looked at by a person. */
-const FINAL_CODES = new Set([
-  "GAP",
-  "CHAIN_BROKEN",
-  "FORMAT_UNKNOWN",
-  "MALFORMED",
-  "RULES_UNKNOWN",
-  "LOG_INVALID",
-  "GENESIS_DAMAGED",
-  "SNAPSHOT_DAMAGED",
-  "OUT_GAP",
-  "OUT_UNEQUAL",
-]);
 /** Pause between two looks for the settings of a chain that is not begun yet. */
 const SETTINGS_MS = 200;
 /** What is under way at a stop has this long to end. */
 const SETTLE_MS = 1_000;
 /** OUT has this long to take what a snapshot waits for. */
 const SNAPSHOT_OUT_MS = 60_000;
-
-/** True if the failure is one that a partition stops for. */
-export const isFinal = (error: unknown): boolean => isIoError(error) && FINAL_CODES.has(error.detail.code);
 
 /**
  * Recovers a partition and runs it.
@@ -79,7 +66,7 @@ export async function startActor(ports: ActorPorts, options: ActorOptions, signa
   const { bus, telemetry } = ports;
   const snapshots = openSnapshots(bus, options.partition);
   const recovery = { bus, snapshots, openEngine: () => ports.openEngine(chainId), log: telemetry.log };
-  const recovered = await recover(recovery, options.partition, chainId);
+  const recovered = await recover(recovery, options.partition, chainId, options.rules);
   const tail = (await bus.log.tails()).find(({ partition }) => partition === options.partition);
   return new RunningActor(ports, options, recovered, tail?.n ?? 1);
 }
@@ -114,6 +101,7 @@ class RunningActor implements Actor {
   readonly #snapshotter: Snapshotter;
   readonly #reads: Reads;
   readonly #reporter: Reporter;
+  readonly #beside: Beside;
   readonly #unsubscribe: (() => void)[];
   #stopped: string | null = null;
   #failure: { error: unknown } | null = null;
@@ -121,6 +109,8 @@ class RunningActor implements Actor {
   #transactions = 0;
   #busyMs = 0;
   #logN = 0;
+  /** The highest term heard, and whether its leader waits for everything to be resolved. */
+  #heard = { term: 0, isDraining: false };
 
   constructor(ports: ActorPorts, options: ActorOptions, recovered: Recovered, tailN: number) {
     const { bus, telemetry, clock } = ports;
@@ -163,9 +153,11 @@ class RunningActor implements Actor {
     );
     const source = { state, engine, stopped: () => this.#stopped };
     this.#reads = new Reads({ wire: bus.wire, clock, progress, telemetry, metrics }, source, limits, this.#ended.signal);
+    const beside = { bus, clock, telemetry, metrics, pause: ports.pause, callOf: ports.callOf };
+    this.#beside = new Beside(beside, source, limits, this.#ended.signal, (error) => this.#fail(error));
     this.#reporter = new Reporter(bus.wire, clock, limits, () => this.#report());
     this.#unsubscribe = [this.#reads.serve(), bus.wire.subscribe(SUBJECT.beat, ({ payload }) => this.#hear(payload))];
-    this.#reporter.start();
+    this.#reporter.now();
     this.done = this.#run();
     void Promise.allSettled([this.done]); // Whoever asks for `done` later still sees its failure.
   }
@@ -264,7 +256,9 @@ class RunningActor implements Actor {
     }
     this.#measure(records, clock.now() - startedAt);
     this.#progress.notify();
-    this.#reporter.worked();
+    this.#beside.look(next === batch.length && this.#recovered.state.position.n >= this.#tailN);
+    if (this.#heard.isDraining) this.#reporter.now();
+    else this.#reporter.worked();
     await this.#publisher.add(records, causes);
     await pause();
     return next;
@@ -280,17 +274,19 @@ class RunningActor implements Actor {
     }
     const [entry] = message.entries;
     const genesis = entry?.kind === "genesis" ? await genesisCells(bus, entry) : null;
+    const handOvers = await handedOver(bus, state, message);
     const attributes = { partition: state.partition, n: message.n, flush: message.flush };
     const span = spanOf(telemetry, "apply", { kind: "consumer", parent: headers, attributes });
     let applied: Applied | null;
     try {
-      applied = applyMessage(state, message, position, engine, genesis);
+      applied = applyMessage(state, message, position, engine, genesis, handOvers);
     } catch (error) {
       span.end(error);
       throw error;
     }
     span.end();
     if (applied === null) return null;
+    this.#beside.applied(message, applied, span.headers());
     if (applied.record.block !== null) this.#blockClosed();
     if (applied.snapshot !== null) this.#snapshotter.begin(applied.snapshot.block, applied.snapshot.lattice);
     return { record: applied.record, headers: span.headers() };
@@ -302,7 +298,8 @@ class RunningActor implements Actor {
   }
 
   #measure(records: OutRecord[], ms: number): void {
-    const transactions = records.reduce((sum, record) => sum + txCount(record.transactions), 0);
+    const counts = records.flatMap(({ transactions, settled }) => [transactions, ...settled.map((run) => run.transactions)]);
+    const transactions = counts.reduce((sum, packed) => sum + txCount(packed), 0);
     this.#transactions += transactions;
     this.#busyMs += ms;
     if (records.length === 0) return;
@@ -325,13 +322,19 @@ class RunningActor implements Actor {
 
   /** Something beside the log met a bug: the actor ends as if the log had. */
   #fail(error: unknown): void {
+    if (this.#ended.signal.aborted) return; // What ends with the actor may find the engine closed.
     this.#failure ??= { error };
     this.#ended.abort();
   }
 
   #hear(payload: Uint8Array): void {
-    const { positions } = decodeBeat(payload);
-    for (const [partition, n] of positions) if (partition === this.#options.partition) this.#logN = n;
+    const beat = decodeBeat(payload);
+    if (beat.term < this.#heard.term) return; // A deposed leader's last words.
+    for (const [partition, n] of beat.positions) if (partition === this.#options.partition) this.#logN = n;
+    this.#beside.hear(beat);
+    const begins = beat.draining && !this.#heard.isDraining;
+    this.#heard = { term: beat.term, isDraining: beat.draining };
+    if (begins) this.#reporter.now();
   }
 
   #observe(): Observed {
@@ -344,6 +347,7 @@ class RunningActor implements Actor {
       slots,
       waitingReads: this.#reads.running,
       outBytes: this.#publisher.waitingBytes,
+      waitingEntries: this.#recovered.state.open.length,
     };
   }
 
@@ -364,6 +368,7 @@ class RunningActor implements Actor {
       transactions: this.#transactions,
       busyMs: this.#busyMs,
       stopped: this.#stopped,
+      ...this.#beside.report(),
     };
   }
 }

@@ -10,6 +10,10 @@ export interface PartitionMetrics {
   readMs: (value: number, attributes: Attributes) => void;
   snapshotMs: (value: number) => void;
   snapshotBytes: (value: number) => void;
+  groupRounds: (value: number) => void;
+  proposalMs: (value: number) => void;
+  lockHeldMs: (value: number) => void;
+  misses: (value: number, attributes: Attributes) => void;
 }
 
 /** Figures observed whenever metrics are collected. */
@@ -20,6 +24,7 @@ export interface Observed {
   slots: number;
   waitingReads: number;
   outBytes: number;
+  waitingEntries: number;
 }
 
 export function partitionMetrics(telemetry: Telemetry, partition: number, observe: () => Observed): PartitionMetrics {
@@ -37,7 +42,9 @@ export function partitionMetrics(telemetry: Telemetry, partition: number, observ
   gauge("slots", "{slot}", "Storage slots", "slots");
   gauge("reads.waiting", "{request}", "Reads waiting or running", "waitingReads");
   gauge("out.waiting", "By", "Records waiting for OUT", "outBytes");
+  gauge("entries.waiting", "{entry}", "Groups and local transactions that stand open", "waitingEntries");
   const transactions = telemetry.counter(named("transactions"), "{transaction}", "Transactions executed");
+  const misses = telemetry.counter(named("misses"), "{transaction}", "Local transactions that missed, by `why`");
   return {
     batchMessages: histogram("batch.messages", "{message}", "Log messages applied in one go"),
     batchTransactions: histogram("batch.transactions", "{transaction}", "Transactions executed in one go"),
@@ -47,5 +54,9 @@ export function partitionMetrics(telemetry: Telemetry, partition: number, observ
     readMs: histogram("read", "ms", "Reads by `op`, with waiting"),
     snapshotMs: histogram("snapshot", "ms", "Taking a snapshot beside the log"),
     snapshotBytes: histogram("snapshot.size", "By", "Chunks of a snapshot"),
+    groupRounds: histogram("group.rounds", "{round}", "Runs of a group at its home until nothing was missing"),
+    proposalMs: histogram("group.proposal", "ms", "From a group's start at its home to its proposal"),
+    lockHeldMs: histogram("lock.held", "ms", "Locks of a group, from held to resolved, at home and elsewhere"),
+    misses: (value, attributes) => misses(value, { ...of, ...attributes }),
   };
 }

@@ -1,5 +1,5 @@
 /** What one partition's actor needs from outside. Tests and the simulator pass fakes. */
-import type { Bus, Clock, Engine, PartitionId, Telemetry } from "@meridian/core";
+import type { Bus, CallRequest, Clock, Engine, PartitionId, Rules, Telemetry } from "@meridian/core";
 
 export interface ActorPorts {
   bus: Bus;
@@ -10,6 +10,8 @@ export interface ActorPorts {
   clock: Clock;
   /** Lets other work of this thread run: reads, reports, answers of the server. */
   pause: () => Promise<void>;
+  /** The call that a packed record makes, null if it makes none; see `callOfRecord`. */
+  callOf: (record: Uint8Array, at: number, given: Uint8Array) => CallRequest | null;
 }
 
 export interface ActorOptions {
@@ -19,6 +21,8 @@ export interface ActorOptions {
   /** What the partition may use before the scheduler is asked to send it no more; it never decides an outcome. */
   memoryBytesMax: number;
   limits: ActorLimits;
+  /** All of them but in the simulator. */
+  rules: Readonly<Rules>;
 }
 
 /** Every bound of an actor. Sizes in bytes, times in milliseconds. */
@@ -33,8 +37,12 @@ export interface ActorLimits {
   reportMs: number;
   /** ...and after work at most this often. */
   reportAfterMs: number;
+  /** Open groups in one report. */
+  reportGroupsMax: number;
   /** A read waits this long for its block or position. */
   readWaitMs: number;
+  /** A grant waits this long for its group's locks; shorter, for whoever asks may have lost the request. */
+  grantWaitMs: number;
   /** Reads waiting or running. */
   readsMax: number;
   /** Calls and estimates waiting or running. */
@@ -48,6 +56,26 @@ export interface ActorLimits {
   givenCodesMax: number;
   /** A request to another partition. */
   fetchMs: number;
+  /** A request for a group's cells, and the pauses between its repetitions. */
+  grantMs: number;
+  grantPauseMsMin: number;
+  grantPauseMsMax: number;
+  /** Groups that run at home here at once. */
+  groupsMax: number;
+  /** Rounds of fetching before the later half of a group's members is deferred; a single member may need more. */
+  groupRoundsMax: number;
+  /** Rounds that a member alone may need: a cell costs 2,100 gas at least, a transaction has 16,777,216 at most. */
+  soloRoundsMax: number;
+  /** A proposal, about, before the later half of its members is deferred. */
+  groupBytesMax: number;
+  /** A proposal is said again after this long. */
+  proposalRepeatMs: number;
+  /** Calls that complete what missed transactions touch: at once, and each at most this long. */
+  missTracesMax: number;
+  missTraceMs: number;
+  /** Misses are said again after this long, in messages of about this size. */
+  missRepeatMs: number;
+  missBytesMax: number;
   /** About the size of a snapshot's chunk. */
   chunkBytes: number;
   /** Tries again after a failure that passes: first and longest pause. */
@@ -60,8 +88,10 @@ export const ACTOR_LIMITS: ActorLimits = {
   applyMsMax: 10,
   outBytesMax: 32 * 1024 * 1024,
   reportMs: 100,
-  reportAfterMs: 20,
+  reportAfterMs: 5,
+  reportGroupsMax: 1_024,
   readWaitMs: 2_000,
+  grantWaitMs: 500,
   readsMax: 4_096,
   callsMax: 48,
   cellsMax: 16_384,
@@ -69,6 +99,18 @@ export const ACTOR_LIMITS: ActorLimits = {
   givenRoundsMax: 8,
   givenCodesMax: 128,
   fetchMs: 2_500,
+  grantMs: 750,
+  grantPauseMsMin: 10,
+  grantPauseMsMax: 250,
+  groupsMax: 1_024,
+  groupRoundsMax: 64,
+  soloRoundsMax: 8_192,
+  groupBytesMax: 6 * 1024 * 1024,
+  proposalRepeatMs: 250,
+  missTracesMax: 16,
+  missTraceMs: 300,
+  missRepeatMs: 200,
+  missBytesMax: 1024 * 1024,
   chunkBytes: 1024 * 1024,
   retryMsMin: 50,
   retryMsMax: 2_000,

@@ -133,9 +133,10 @@ export class Publisher {
   }
 }
 
-const bytesOf = ({ transactions, results, block, genesis }: OutRecord): number =>
+const bytesOf = ({ transactions, results, settled, block, genesis }: OutRecord): number =>
   RECORD_BYTES +
   transactions.length +
   results.length +
+  settled.reduce((sum, run) => sum + run.transactions.length + run.results.length, 0) +
   (block === null ? 0 : LATTICE_BYTES) +
   (genesis === null ? 0 : LATTICE_BYTES);

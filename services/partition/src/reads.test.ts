@@ -45,6 +45,7 @@ const call = (...accounts: string[]): CallRequest => ({
   gasLimit: 10_000_000,
   accessList: new Uint8Array(0),
   given: new Uint8Array(0),
+  traced: false,
 });
 
 /** The sum that a fake call answers with; or the failure's code. */

@@ -4,14 +4,16 @@
  * R1. A read waits, bounded, until the message it names is applied and the block it names is closed.
  * R2. A read at a block is consistent over all partitions: what a call needs of others is fetched at the same block.
  * R3. What waits or runs is bounded; one more is answered BUSY.
+ * R4. A grant is read while its group holds the locks, and at no other time.
  */
 import { SUBJECT, decodeReadRequest, encodeReadReply } from "@meridian/bus";
-import { PENDING, assert, keyBytes, keyCount } from "@meridian/core";
+import { PENDING, assert, groupState, keyBytes, keyCount } from "@meridian/core";
 import type {
   CallResult,
   Clock,
   Engine,
   PartitionState,
+  Position,
   ReadReply,
   ReadRequest,
   Telemetry,
@@ -113,6 +115,7 @@ export class Reads {
 
   /** Waits for position and block; why the read cannot be done, or null. */
   async #refusal(request: ReadRequest): Promise<ReadReply | null> {
+    if (request.op === "grant") return null; // It waits for its group instead, and looks by itself.
     const { state, stopped } = this.#source;
     const { progress } = this.#ports;
     const block = request.op === "nonces" ? PENDING : request.block;
@@ -129,6 +132,8 @@ export class Reads {
         return this.#nonces(request.addresses);
       case "cells":
         return this.#cells(request.block, request.request);
+      case "grant":
+        return this.#grant(request.group, request.request);
       case "call":
         return resultReply(await this.#caller.call(request.block, request.call, headers));
       case "estimate":
@@ -158,6 +163,28 @@ export class Reads {
     return "pruned" in found
       ? { op: "failed", failure: { code: "PRUNED", oldest: found.pruned } }
       : { op: "failed", failure: { code: "BEHIND", newest: found.unknownBlock } };
+  }
+
+  /** R4: the cells are read in the same turn in which it is seen that it holds its locks. */
+  async #grant(group: Position, request: Uint8Array): Promise<ReadReply> {
+    const { state, engine, stopped } = this.#source;
+    const { cellsMax, grantWaitMs } = this.#limits;
+    const count = keyCount(request);
+    assert(count !== null, "a grant's request is malformed");
+    if (count > cellsMax) return { op: "failed", failure: { code: "BUSY", limit: cellsMax } };
+    // Rule grantsAreHeld.
+    const isDue = () => !state.rules.grantsAreHeld || ["held", "resolved"].includes(groupState(state, group));
+    await this.#ports.progress.reach(() => isDue() || stopped() !== null, grantWaitMs, this.#signal);
+    const text = stopped();
+    if (text !== null) return { op: "failed", failure: { code: "STOPPED", text } };
+    if (this.#signal.aborted || !isDue() || state.owners === null) {
+      return { op: "failed", failure: { code: "BEHIND", newest: Math.max(0, state.closedBlock) } };
+    }
+    if (groupState(state, group) === "resolved") return { op: "failed", failure: { code: "RESOLVED" } };
+    for (let at = 0; at < request.length; at += keyBytes(request, at)) {
+      if (!this.#isOwned(request, at + 1)) return foreign(request, at + 1);
+    }
+    return { op: "grant", cells: engine.grant(request) };
   }
 
   #isOwned(bytes: Uint8Array, at: number): boolean {

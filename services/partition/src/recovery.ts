@@ -3,8 +3,18 @@
  * whole log. Nothing is believed unchecked: chunks by SHA-256, the state by the block's lattice.
  */
 import { createHash } from "node:crypto";
-import { IoError, emptyState, hexOf, isIoError, ownedBy, restartOrder, sameBytes, stateOfManifest } from "@meridian/core";
-import type { Bus, Engine, GenesisEntry, Logger, PartitionId, PartitionState, SnapshotManifest } from "@meridian/core";
+import {
+  ALL_RULES,
+  IoError,
+  emptyState,
+  hexOf,
+  isIoError,
+  ownedBy,
+  restartOrder,
+  sameBytes,
+  stateOfManifest,
+} from "@meridian/core";
+import type { Bus, Engine, GenesisEntry, Logger, PartitionId, PartitionState, Rules, SnapshotManifest } from "@meridian/core";
 import type { SnapshotDamage, SnapshotStore } from "@meridian/store";
 
 /** Chunks asked for ahead of the one that is imported. */
@@ -30,13 +40,18 @@ export interface RecoveryPorts {
   log: Logger;
 }
 
-export async function recover(ports: RecoveryPorts, partition: PartitionId, chainId: number): Promise<Recovered> {
+export async function recover(
+  ports: RecoveryPorts,
+  partition: PartitionId,
+  chainId: number,
+  rules: Readonly<Rules> = ALL_RULES,
+): Promise<Recovered> {
   const outN = await ports.bus.out.lastN(partition);
   const found = await ports.snapshots.read();
   const damaged = [...found.damaged];
   const isDamaged = new Set<SnapshotManifest>();
   for (const manifest of restartOrder(found.kept, outN)) {
-    const loaded = await load(ports, manifest, chainId);
+    const loaded = await load(ports, manifest, chainId, rules);
     if ("engine" in loaded) {
       const kept = found.kept.filter((other) => !isDamaged.has(other));
       reportDamage(ports.log, partition, damaged, `going on from the snapshot of block ${manifest.block}`);
@@ -50,7 +65,7 @@ export async function recover(ports: RecoveryPorts, partition: PartitionId, chai
     const text = `the snapshot of block ${block} stands at message ${position.n}, OUT ends at ${outN}`;
     damaged.push({ code: "SNAPSHOT_DAMAGED", object: `snapshot.${partition}`, text });
   }
-  return { state: emptyState(partition, chainId), engine: ports.openEngine(), kept: [], damaged, outN };
+  return { state: emptyState(partition, chainId, rules), engine: ports.openEngine(), kept: [], damaged, outN };
 }
 
 function reportDamage(log: Logger, partition: PartitionId, damaged: SnapshotDamage[], next: string): void {
@@ -62,8 +77,9 @@ async function load(
   { snapshots, openEngine }: RecoveryPorts,
   manifest: SnapshotManifest,
   chainId: number,
+  rules: Readonly<Rules>,
 ): Promise<{ state: PartitionState; engine: Engine } | SnapshotDamage> {
-  const state = stateOfManifest(manifest, chainId);
+  const state = stateOfManifest(manifest, chainId, rules);
   const engine = openEngine();
   engine.setOwned(ownedBy(manifest.map, manifest.partition));
   engine.openBlock({ ...manifest.opens, number: manifest.block });

@@ -18,8 +18,8 @@ export class Reporter {
     this.#report = report;
   }
 
-  /** Says it now and every `reportMs` from here on. */
-  start(): void {
+  /** Says it now, and again `reportMs` after each time. */
+  now(): void {
     this.#say();
   }
 

@@ -4,9 +4,20 @@
  * S1. A snapshot is of a closed block: its cells are read by version, so the log goes on meanwhile.
  * S2. One chunk at a time is read out, and other work of the thread runs in between.
  * S3. It counts only after OUT has every record up to it: a restart from it never has to make older ones.
- * S4. It is given up when the block's versions run out, or when the server fails; the next one is another chance.
+ * S4. It is given up when the block's versions run out, when the range map changes meanwhile, or when the server fails; the
+ *     next one is another chance.
  */
-import { cutBySlice, isExportable, isIoError, isNewer, manifestOf, ownedBy, sealedBlock, truncatableN } from "@meridian/core";
+import {
+  cutBySlice,
+  isExportable,
+  isIoError,
+  isNewer,
+  manifestOf,
+  mapOf,
+  ownedBy,
+  sealedBlock,
+  truncatableN,
+} from "@meridian/core";
 import type { Clock, Engine, Log, PartitionState, SnapshotManifest, Telemetry } from "@meridian/core";
 import type { SnapshotStore } from "@meridian/store";
 import type { PartitionMetrics } from "./metrics.ts";
@@ -34,7 +45,7 @@ export interface SnapshotterOptions {
 const UPLOADS_MAX = 4;
 
 /** Why a snapshot was given up. */
-type GivenUp = "versions" | "out" | "stopping";
+type GivenUp = "versions" | "out" | "moved" | "stopping";
 
 export class Snapshotter {
   readonly #ports: SnapshotterPorts;
@@ -109,7 +120,7 @@ export class Snapshotter {
     const uploads = new Uploads();
     for (const { first, last } of spans) {
       for (let next: Uint8Array | null = first; next !== null;) {
-        const givenUp = this.#whyGivenUp(manifest.block);
+        const givenUp = this.#whyGivenUp(manifest);
         if (givenUp !== null) {
           await uploads.done();
           return givenUp;
@@ -124,8 +135,10 @@ export class Snapshotter {
     return null;
   }
 
-  #whyGivenUp(block: number): GivenUp | null {
+  #whyGivenUp({ block, mapVersion }: SnapshotManifest): GivenUp | null {
     if (this.#options.signal.aborted) return "stopping";
+    // What moved away is forgotten with all its versions.
+    if (mapOf(this.#state).version !== mapVersion) return "moved";
     return isExportable(block, sealedBlock(this.#state)) ? null : "versions";
   }
 

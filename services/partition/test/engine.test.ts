@@ -76,6 +76,7 @@ const call = (to: Uint8Array, data: Uint8Array, gasLimit = 10_000_000): CallRequ
   gasLimit,
   accessList: new Uint8Array(0),
   given: new Uint8Array(0),
+  traced: false,
 });
 const GET = Uint8Array.of(1);
 const padded = (address: Uint8Array): Uint8Array => concatBytes([new Uint8Array(12), address]);

@@ -1,0 +1,139 @@
+/**
+ * Says which local transactions missed in the open block, until the leader has taken them.
+ *
+ * M1. Their order and count are those of the log: after a restart the same ones stand at the same places.
+ * M2. Only what stands before everything that is not ready yet is said, so that the leader never sees a gap.
+ * M3. What the leader has taken is what its last beat says, also if that is less than before: a new leader begins at none.
+ */
+import { SUBJECT, encodeMisses } from "@meridian/bus";
+import { WHY, touchWhy } from "@meridian/core";
+import type { Beat, MissedTransaction, Wire } from "@meridian/core";
+import type { PartitionMetrics } from "../metrics.ts";
+import type { ActorLimits } from "../ports.ts";
+import { completed } from "./trace.ts";
+import type { TracePorts } from "./trace.ts";
+
+export interface MissPorts extends TracePorts {
+  wire: Wire;
+  metrics: PartitionMetrics;
+}
+
+interface Missed {
+  transaction: MissedTransaction;
+  phase: "known" | "traced" | "ready";
+}
+
+const WHY_NAMES = Object.entries(WHY);
+
+export class MissTeller {
+  readonly #ports: MissPorts;
+  readonly #partition: number;
+  readonly #limits: ActorLimits;
+  readonly #fail: (error: unknown) => void;
+  /** Of the open block, in the order of the log. */
+  #missed: Missed[] = [];
+  #block = 0;
+  /** Of these the leader has so many. */
+  #taken = 0;
+  /** So many are said at least once. */
+  #said = 0;
+  #tracing = 0;
+  #isEnded = false;
+  #cancel: (() => void) | null = null;
+
+  constructor(ports: MissPorts, partition: number, limits: ActorLimits, signal: AbortSignal, fail: (error: unknown) => void) {
+    this.#ports = ports;
+    this.#partition = partition;
+    this.#limits = limits;
+    this.#fail = fail;
+    signal.addEventListener("abort", () => this.#end(), { once: true });
+  }
+
+  /** To be called with what each message made miss, in order; says nothing yet. */
+  applied(missed: readonly MissedTransaction[]): void {
+    for (const transaction of missed) {
+      const why = touchWhy(transaction.touch, 0);
+      this.#missed.push({ transaction, phase: why === WHY.outside ? "known" : "ready" });
+      this.#ports.metrics.misses(1, { why: WHY_NAMES.find(([, code]) => code === why)?.[0] ?? "unknown" });
+    }
+  }
+
+  /** A block without open misses begins. */
+  blockOpened(number: number): void {
+    this.#block = number;
+    this.#missed = [];
+    this.#taken = 0;
+    this.#said = 0;
+  }
+
+  hear({ open, missesTaken }: Beat): void {
+    if (open.number !== this.#block) return;
+    this.#taken = missesTaken.find(([partition]) => partition === this.#partition)?.[1] ?? 0;
+  }
+
+  /** To be called once all that was delivered is applied: completes and says what is new. */
+  look(): void {
+    if (this.#isEnded) return;
+    this.#trace();
+    this.#sayNew();
+  }
+
+  #trace(): void {
+    const { missTracesMax, missTraceMs } = this.#limits;
+    for (const missed of this.#missed) {
+      if (missed.phase !== "known") continue;
+      if (this.#tracing >= missTracesMax) return;
+      missed.phase = "traced";
+      this.#tracing++;
+      completed(missed.transaction, this.#ports, missTraceMs)
+        .then((transaction) => {
+          missed.transaction = transaction;
+          missed.phase = "ready";
+        })
+        .catch(this.#fail)
+        .finally(() => {
+          this.#tracing--;
+          this.look();
+        });
+    }
+  }
+
+  /** So many are ready without a gap. */
+  #ready(): number {
+    const unready = this.#missed.findIndex(({ phase }, place) => place >= this.#said && phase !== "ready");
+    return unready === -1 ? this.#missed.length : unready;
+  }
+
+  #sayNew(): void {
+    const ready = this.#ready();
+    this.#say(this.#said, ready);
+    this.#said = Math.max(this.#said, ready);
+    this.#cancel ??= this.#said > 0 ? this.#ports.clock.after(this.#limits.missRepeatMs, () => this.#repeat()) : null;
+  }
+
+  #repeat(): void {
+    this.#cancel = null;
+    this.#say(this.#taken, this.#said);
+    if (this.#said > 0) this.#cancel = this.#ports.clock.after(this.#limits.missRepeatMs, () => this.#repeat());
+  }
+
+  /** Says those from `first` up to `end`, in messages of bounded size. */
+  #say(first: number, end: number): void {
+    for (let at = first; at < end;) {
+      const from = at;
+      const missed: MissedTransaction[] = [];
+      for (let bytes = 0; at < end && (missed.length === 0 || bytes < this.#limits.missBytesMax); at++) {
+        const { transaction } = this.#missed[at]!;
+        missed.push(transaction);
+        bytes += transaction.record.length + transaction.touch.length;
+      }
+      const message = { partition: this.#partition, block: this.#block, first: from, missed };
+      this.#ports.wire.publish(SUBJECT.misses, encodeMisses(message));
+    }
+  }
+
+  #end(): void {
+    this.#isEnded = true;
+    this.#cancel?.();
+  }
+}

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
+import {ERC721Holder} from "@openzeppelin/contracts/token/ERC721/utils/ERC721Holder.sol";
 
 contract TestCollectible is ERC721 {
     constructor() ERC721("Collectible", "COL") {}
@@ -10,3 +11,6 @@ contract TestCollectible is ERC721 {
         _mint(to, id);
     }
 }
+
+/// Takes collectibles that are sent safely.
+contract TestHolder is ERC721Holder {}

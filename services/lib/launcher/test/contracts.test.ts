@@ -107,13 +107,13 @@ test.each([0, 1, 2, 3])("ethers deploys and calls an ERC20 on partition %i", asy
   }
 });
 
-test("ERC721 and Governor on one partition: minted, transferred, proposed, voted, executed", async () => {
-  const one = await startTestCluster({ partitions: 1, hosts: 1, blockMs: 100 });
+test("ERC721 and Governor over 8 partitions: minted, safely transferred, proposed, voted, executed", async () => {
+  const eight = await startTestCluster({ partitions: 8, hosts: 2, blockMs: 100 });
   try {
-    await collectible(one);
-    await governance(one);
+    await collectible(eight);
+    await governance(eight);
   } finally {
-    await one.stop();
+    await eight.stop();
   }
 });
 
@@ -138,22 +138,31 @@ function actor(on: TestCluster, account: TestAccount) {
   return { open, deploy, write, read };
 }
 
-async function collectible(one: TestCluster): Promise<void> {
-  const [owner, other] = prefundedAccounts() as [TestAccount, TestAccount];
-  const contract = contractOf(compile("TestCollectible.sol"), "TestCollectible");
-  const { deploy, write, read } = actor(one, owner);
+async function collectible(on: TestCluster): Promise<void> {
+  const [owner, other] = [await deployerOn(on, 1), await deployerOn(on, 6)];
+  const contracts = compile("TestCollectible.sol");
+  const [contract, holder] = [contractOf(contracts, "TestCollectible"), contractOf(contracts, "TestHolder")];
+  const { deploy, write, read } = actor(on, owner);
   const address = await deploy(contract, []);
+  const holderAt = (await actor(on, other).deploy(holder, [])).toLowerCase();
+  const partitionOf = (at: string) => on.ranges.ownerOf(Buffer.from(at.slice(2), "hex"), 0);
+  expect([partitionOf(address), partitionOf(holderAt)]).toEqual([1, 6]);
   await write(contract, address, "mint", [owner.address, 7n]);
-  await write(contract, address, "transferFrom", [owner.address, other.address, 7n]);
+  await write(contract, address, "mint", [owner.address, 8n]);
+  await write(contract, address, "safeTransferFrom", [owner.address, other.address, 7n]);
   expect(String(await read(contract, address, "ownerOf", [7n])).toLowerCase()).toBe(other.address);
+  await write(contract, address, "safeTransferFrom", [owner.address, holderAt, 8n]);
+  expect(String(await read(contract, address, "ownerOf", [8n])).toLowerCase()).toBe(holderAt);
+  // A contract that takes none refuses, from its own partition.
+  await expect(write(contract, address, "safeTransferFrom", [owner.address, address, 8n])).rejects.toThrow();
   await expect(write(contract, address, "mint", [owner.address, 7n])).rejects.toThrow("ERC721InvalidSender");
 }
 
-async function governance(one: TestCluster): Promise<void> {
+async function governance(on: TestCluster): Promise<void> {
   const voter = prefundedAccounts()[2] as TestAccount;
   const contracts = compile("TestGovernance.sol");
   const [votes, governor] = [contractOf(contracts, "TestVotes"), contractOf(contracts, "TestGovernor")];
-  const { deploy, write, read } = actor(one, voter);
+  const { deploy, write, read } = actor(on, voter);
   const votesAt = await deploy(votes, []);
   const governorAt = await deploy(governor, [votesAt]);
   await write(votes, votesAt, "delegate", [voter.address]);

@@ -19,6 +19,8 @@ interface Solc {
   compile(input: string, callbacks: { import: (path: string) => { contents: string } | { error: string } }): string;
 }
 
+export type ContractFile = "DemoToken.sol" | "TestCollectible.sol" | "TestGovernance.sol" | "TestVaults.sol";
+
 const require = createRequire(import.meta.url);
 
 /**
@@ -26,7 +28,7 @@ const require = createRequire(import.meta.url);
  * @returns its contracts by name
  * @throws IoError COMPILE with the compiler's words
  */
-export function compile(file: "DemoToken.sol" | "TestCollectible.sol" | "TestGovernance.sol"): Record<string, CompiledContract> {
+export function compile(file: ContractFile): Record<string, CompiledContract> {
   const solc = require("solc") as Solc;
   const content = readFileSync(new URL(`../../contracts/${file}`, import.meta.url), "utf8");
   const input = {

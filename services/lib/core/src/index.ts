@@ -211,6 +211,8 @@ export type { GroupMachine, LockEffect, LockEvent, LockGroup, LockLimits, LockSt
 export { changeMap } from "./sequencer/map-change.ts";
 export type { MapChange } from "./sequencer/map-change.ts";
 export { lagBytes } from "./sequencer/partition-table.ts";
+export { learn, openPredictor, predict, predictorLimits, withPrediction } from "./sequencer/predict.ts";
+export type { Predictor, PredictorLimits } from "./sequencer/predict.ts";
 export { openRecentHashes } from "./sequencer/recent-hashes.ts";
 export { openSequencer } from "./sequencer/state.ts";
 export type { Sequencer, SequencerEffect, SequencerStart } from "./sequencer/state.ts";

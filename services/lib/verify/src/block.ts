@@ -7,7 +7,6 @@ import {
   RESULT,
   TX,
   hexOf,
-  readU64,
   resultBytes,
   resultCreated,
   resultGasUsed,
@@ -28,10 +27,17 @@ import type { Differences } from "./difference.ts";
 import type { Header } from "./header.ts";
 import type { Outcome } from "./replay.ts";
 import { type ReceiptFacts, receiptsRoot, transactionsRoot } from "./roots.ts";
-import { REASON_NAME, type RuleContext, refuteRule } from "./rules.ts";
+import type { Replayer } from "./replay.ts";
 import type { PublishedBlock } from "./source.ts";
+import type { ReplayState } from "./state.ts";
 
-export interface BlockContext extends RuleContext {
+/** Of a revert's output the chain keeps this much. */
+const OUTPUT_BYTES_MAX = 4_096;
+const REASON_NAME: Record<number, string> = Object.fromEntries(Object.entries(REASON).map(([name, code]) => [code, name]));
+
+export interface BlockContext {
+  state: ReplayState;
+  replayer: Replayer;
   common: Common;
   differences: Differences;
 }
@@ -111,22 +117,15 @@ async function replayTransaction(
   const transaction = decode(txRaw(transactions, at), context.common, report);
   if (transaction === null) return null;
   const sender = transaction.getSenderAddress().toString();
-  const home = transaction.to?.toString() ?? createdBy(sender, transaction.nonce);
-  compareRecord(context, transaction, sender, home, transactions, at, report);
+  compareRecord(context, transaction, sender, transactions, at, report);
 
-  const reason = resultReason(results, resultAt);
-  if (reason === REASON.foreign || reason === REASON.funds || reason === REASON.unsealed) {
-    return replayRuleFailure(context, transaction, sender, home, results, resultAt, report);
-  }
-  const outcome = await attempt(() => context.replayer.run(transaction, sender));
+  if (resultReason(results, resultAt) === REASON.void) return replayVoid(context, transaction, sender, results, resultAt, report);
+  const outcome = await attempt(() => context.replayer.run(transaction));
   if ("invalid" in outcome) {
     report("status", resultStatus(results, resultAt), `invalid: ${outcome.invalid}`);
     return null;
   }
   compareOutcome(outcome, results, resultAt, report);
-  const foreign = [...outcome.touched].find((account) => account !== sender && isForeign(context, account, home));
-  if (foreign !== undefined)
-    report("reason", REASON_NAME[reason], `foreign: ${foreign} belongs to another partition than ${home}`);
   return { type: transaction.type, status: outcome.status, gasUsed: outcome.gasUsed, logs: outcome.logs };
 }
 
@@ -148,7 +147,6 @@ function compareRecord(
   context: BlockContext,
   transaction: TypedTransaction,
   sender: string,
-  home: string,
   transactions: Uint8Array,
   at: number,
   report: Report,
@@ -158,7 +156,8 @@ function compareRecord(
   };
   compare("hash", `0x${hexOf(transactions, at + TX.hash, at + TX.hash + 32)}`, bytesToHex(transaction.hash()));
   compare("sender", `0x${hexOf(transactions, at + TX.sender, at + TX.sender + 20)}`, sender);
-  compare("to", `0x${hexOf(transactions, at + TX.to, at + TX.to + 20)}`, home);
+  const to = transaction.to?.toString() ?? createdBy(sender, transaction.nonce);
+  compare("to", `0x${hexOf(transactions, at + TX.to, at + TX.to + 20)}`, to);
   compare("creates", txCreates(transactions, at), transaction.to === undefined);
   compare("record nonce", BigInt(txNonce(transactions, at)), transaction.nonce);
   const turn = context.state.nonceOf(sender);
@@ -177,7 +176,7 @@ function compareOutcome(outcome: Outcome, results: Uint8Array, at: number, repor
   compare("reason", REASON_NAME[resultReason(results, at)], REASON_NAME[reason]);
   const created = resultCreated(results, at) ? `0x${hexOf(results, at + RESULT.address, at + RESULT.address + 20)}` : null;
   compare("created address", created, outcome.created);
-  compare("output", bytesToHex(resultOutput(results, at)), bytesToHex(outcome.output));
+  compare("output", bytesToHex(resultOutput(results, at)), bytesToHex(outcome.output.subarray(0, OUTPUT_BYTES_MAX)));
   const logs = resultLogs(results, at);
   compare("log count", logs.length, outcome.logs.length);
   for (const [index, log] of logs.slice(0, outcome.logs.length).entries()) {
@@ -190,34 +189,32 @@ function describeLog(log: { address: Uint8Array; topics: Uint8Array[]; data: Uin
   return `${bytesToHex(log.address)} [${log.topics.map((topic) => bytesToHex(topic)).join(", ")}] ${bytesToHex(log.data)}`;
 }
 
-async function replayRuleFailure(
-  context: BlockContext,
+/**
+ * A receipt that failed by the rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and changes
+ * nothing else. It is not believed: the balance must be below the value.
+ */
+function replayVoid(
+  { state }: BlockContext,
   transaction: TypedTransaction,
   sender: string,
-  home: string,
   results: Uint8Array,
   at: number,
   report: Report,
-): Promise<ReceiptFacts> {
-  const reason = resultReason(results, at);
-  const account = `0x${hexOf(results, at + RESULT.address, at + RESULT.address + 20)}`;
-  const failure = { reason, account, asked: readU64(results, at + RESULT.value) };
-  const refuted = await attempt(async () => ({ why: await refuteRule(context, transaction, sender, home, failure) }));
-  const why = "invalid" in refuted ? refuted.invalid : refuted.why;
-  if (why !== null) report("reason", REASON_NAME[reason], why);
+): ReceiptFacts {
   const compare = (field: string, published: unknown, replayed: unknown) => {
     if (published !== replayed) report(field, published, replayed);
   };
+  const balance = state.balanceOf(sender);
+  if (balance >= transaction.value) {
+    report("reason", REASON_NAME[REASON.void], `the sender's balance ${balance} covers the value ${transaction.value}`);
+  }
   compare("status", resultStatus(results, at), 0);
   compare("gasUsed", BigInt(resultGasUsed(results, at)), transaction.gasLimit);
   compare("log count", resultLogs(results, at).length, 0);
   compare("created address", resultCreated(results, at), false);
-  context.state.setNonce(sender, transaction.nonce + 1n);
+  compare("output", resultOutput(results, at).length, 0);
+  state.setNonce(sender, transaction.nonce + 1n);
   return { type: transaction.type, status: 0, gasUsed: transaction.gasLimit, logs: [] };
-}
-
-function isForeign({ ranges }: BlockContext, account: string, home: string): boolean {
-  return ranges.ownerOf(addressBytes(account), 0) !== ranges.ownerOf(addressBytes(home), 0);
 }
 
 function createdBy(sender: string, nonce: bigint): string {

@@ -1,6 +1,6 @@
 /** The published chain over JSON-RPC: Meridian's own methods beside Ethereum's (README of the gateway). */
 import { setTimeout as delay } from "node:timers/promises";
-import { IoError, type RangeMap, type SnapshotManifest, bytesOfHex } from "@meridian/core";
+import { IoError, type RangeMap, type SnapshotManifest, TX_HEADER_BYTES, bytesOfHex, concatBytes, txBytes } from "@meridian/core";
 import type { ChainSource, Genesis, PublishedBlock, PublishedSnapshot } from "./source.ts";
 
 const TIMEOUT_MS = 60_000;
@@ -9,6 +9,23 @@ const RETRY_MS = 500;
 
 /** What verify needs of a manifest; the others stand in it too. */
 type Manifest = Pick<SnapshotManifest, "partition" | "block" | "chunks">;
+
+/** Number of packed transactions; lengths that lead nowhere are refused before anybody walks over them. */
+function countOf(transactions: Uint8Array, block: number): number {
+  let count = 0;
+  for (let at = 0; at < transactions.length; count++) {
+    const left = transactions.length - at;
+    const bytes = left < TX_HEADER_BYTES ? 0 : txBytes(transactions, at);
+    if (bytes < TX_HEADER_BYTES || bytes > left) {
+      throw new IoError({ code: "BLOCK_MALFORMED", text: `transaction record ${count} of block ${block}` }, "never");
+    }
+    at += bytes;
+  }
+  return count;
+}
+
+/** A block with a part of its body, as hex. */
+type Part = Record<keyof PublishedBlock | "transactionCount", string>;
 
 type Answer = { result: unknown; error?: undefined } | { error: { code: number; message: string } };
 
@@ -32,18 +49,29 @@ export class RpcSource implements ChainSource {
     return Number(await this.#call<string>("eth_blockNumber"));
   }
 
+  /** In parts: a large block does not fit into one response. */
   async block(number: number): Promise<PublishedBlock | undefined> {
-    const block = await this.#call<Record<keyof PublishedBlock, string> | null>("meridian_block", `0x${number.toString(16)}`);
-    if (block === null) return undefined;
-    return { header: bytesOfHex(block.header), transactions: bytesOfHex(block.transactions), results: bytesOfHex(block.results) };
-  }
-
-  rangeMap(): Promise<RangeMap> {
-    return this.#call<RangeMap>("meridian_rangeMap");
+    const parts: Part[] = [];
+    for (let from = 0; ;) {
+      const part = await this.#call<Part | null>("meridian_block", `0x${number.toString(16)}`, from);
+      if (part === null) return undefined;
+      parts.push(part);
+      const transactions = bytesOfHex(part.transactions);
+      from += countOf(transactions, number);
+      if (from >= Number(part.transactionCount)) break;
+      if (transactions.length === 0) {
+        throw new IoError(
+          { code: "BLOCK_MISSING", text: `transactions of block ${number} from ${from} on are not there` },
+          "later",
+        );
+      }
+    }
+    const joined = (field: "transactions" | "results"): Uint8Array => concatBytes(parts.map((part) => bytesOfHex(part[field])));
+    return { header: bytesOfHex(parts[0]?.header ?? ""), transactions: joined("transactions"), results: joined("results") };
   }
 
   async snapshot(atMost: number): Promise<PublishedSnapshot[] | undefined> {
-    const { partitions } = await this.rangeMap();
+    const { partitions } = await this.#call<RangeMap>("meridian_rangeMap");
     const kept = await Promise.all(partitions.map(({ id }) => this.#call<Manifest[]>("meridian_snapshot", id)));
     const blocks = (kept[0] ?? []).map(({ block }) => block).filter((block) => block <= atMost);
     for (const block of blocks.toSorted((left, right) => right - left)) {

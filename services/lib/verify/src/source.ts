@@ -1,5 +1,5 @@
 /** Where the published chain comes from. The command reads it over JSON-RPC; tests plant their errors here. */
-import type { RangeMap, SnapshotManifest } from "@meridian/core";
+import type { SnapshotManifest } from "@meridian/core";
 
 /** A block as it was published: header RLP, packed transaction records and packed results in published order. */
 export interface PublishedBlock {
@@ -27,8 +27,6 @@ export interface ChainSource {
   latest(): Promise<number>;
   /** The published block; undefined if the chain does not have it (any more). */
   block(number: number): Promise<PublishedBlock | undefined>;
-  /** The range map in force. */
-  rangeMap(): Promise<RangeMap>;
   /** Snapshots of every partition at one block, the newest with block number <= `atMost`; undefined if there is none. */
   snapshot(atMost: number): Promise<PublishedSnapshot[] | undefined>;
 }

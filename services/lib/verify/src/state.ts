@@ -3,7 +3,6 @@
  *
  * S1. Checkpoints are an undo list: entering and leaving a call costs what the call wrote, not the size of the state.
  * S2. The first write of a cell in a block keeps its value at the block's start, so that the digest moves by what differs.
- * S3. Every account that is asked for is noted in `touched`: what a transaction touched decides whether `foreign` was right.
  */
 import { Account, type Address, bytesToHex, hexToBytes } from "@ethereumjs/util";
 import type { AccountFields, StateManagerInterface } from "@ethereumjs/common";
@@ -20,7 +19,6 @@ interface AccountRecord {
 const NOTHING = new Uint8Array(0);
 
 export class ReplayState implements StateManagerInterface {
-  readonly touched = new Set<string>();
   readonly originalStorageCache = {
     get: (address: Address, key: Uint8Array) => Promise.resolve(this.#original(address.toString(), bytesToHex(key))),
     clear: () => this.#originals.clear(),
@@ -35,9 +33,7 @@ export class ReplayState implements StateManagerInterface {
   readonly #slotsBefore = new Map<string, Map<string, Uint8Array>>();
 
   getAccount(address: Address): Promise<Account | undefined> {
-    const key = address.toString();
-    this.touched.add(key);
-    const record = this.#accounts.get(key);
+    const record = this.#accounts.get(address.toString());
     return Promise.resolve(record && new Account(record.nonce, record.balance, undefined, record.codeHash));
   }
 
@@ -67,7 +63,6 @@ export class ReplayState implements StateManagerInterface {
   }
 
   getCode(address: Address): Promise<Uint8Array> {
-    this.touched.add(address.toString());
     const record = this.#accounts.get(address.toString());
     return Promise.resolve((record && this.#codes.get(bytesToHex(record.codeHash))) ?? NOTHING);
   }
@@ -77,7 +72,6 @@ export class ReplayState implements StateManagerInterface {
   }
 
   getStorage(address: Address, key: Uint8Array): Promise<Uint8Array> {
-    this.touched.add(address.toString());
     return Promise.resolve(this.#slot(address.toString(), bytesToHex(key)));
   }
 

@@ -7,7 +7,7 @@
  */
 import type { Common } from "@ethereumjs/common";
 import { bytesToHex } from "@ethereumjs/util";
-import { IoError, type RangeIndex, indexRanges } from "@meridian/core";
+import { IoError } from "@meridian/core";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { replayBlock } from "./block.ts";
 import { importCells } from "./cells.ts";
@@ -50,7 +50,7 @@ export async function verify(source: ChainSource, options: VerifyOptions): Promi
   if (options.from > to) {
     throw new IoError({ code: "NOTHING_TO_COMPARE", text: `from block ${options.from} to block ${to} there is none` }, "never");
   }
-  const run = new Run(source, common, differences, indexRanges(await source.rangeMap()));
+  const run = new Run(source, common, differences);
   const snapshot = options.snapshot ? await source.snapshot(options.from - 1) : undefined;
   if (snapshot === undefined) await run.startAtGenesis(genesis);
   else await run.startAtSnapshot(snapshot);
@@ -65,17 +65,15 @@ class Run {
   readonly #source: ChainSource;
   readonly #common: Common;
   readonly #differences: Differences;
-  readonly #ranges: RangeIndex;
   readonly #state = new ReplayState();
   readonly #lattice = new Lattice();
   readonly #hashes = new Map<number, Uint8Array>();
   #header: Header | undefined;
 
-  constructor(source: ChainSource, common: Common, differences: Differences, ranges: RangeIndex) {
+  constructor(source: ChainSource, common: Common, differences: Differences) {
     this.#source = source;
     this.#common = common;
     this.#differences = differences;
-    this.#ranges = ranges;
   }
 
   get number(): number {
@@ -123,14 +121,7 @@ class Run {
         return;
       }
       this.#compareChain(number, header);
-      const context = {
-        state: this.#state,
-        replayer,
-        ranges: this.#ranges,
-        blockNumber: number,
-        common: this.#common,
-        differences: this.#differences,
-      };
+      const context = { state: this.#state, replayer, common: this.#common, differences: this.#differences };
       this.transactions += await replayBlock(context, header, published);
       this.blocks += 1;
       this.#compareDigest(header);

@@ -11,6 +11,10 @@ const COUNTER = initCode("36600e57" + "616e6f5f526002601efd" + "5b5f355f54015f55
 const LOOKER = initCode("5f3531" + "5f5260205ff3");
 /** Stores the hash of the block in the call's first word. */
 const HASHER = initCode("5f35405f5500");
+/** Calls the account in the first word with the rest of the call and its value; reverts if that does. */
+const CALLER = initCode("6020360360205f37" + "5f5f602036035f345f355af1" + "601a575f5ffd" + "5b00");
+/** The same with DELEGATECALL. */
+const CARRIER = initCode("6020360360205f37" + "5f5f602036035f5f355af4" + "6019575f5ffd" + "5b00");
 /** Creates an empty contract and stores its address. */
 const FACTORY = initCode("5f5f5ff05f5500");
 /** Creates a contract with the call's value that destroys itself at once in favour of the sender. */
@@ -64,10 +68,11 @@ beforeAll(() => {
     { from: b, to: counter },
     { from: a, to: take(left, 1).address, value: 5n },
     { from: a, to: looker, data: word(take(right, 1).address) },
-    { from: a, to: looker, data: word(a.address) }, // foreign: the contract looks at the sender
-    { from: b, to: looker, data: word(a.address) }, // foreign
-    { from: a, to: b.address, value: 1n }, // foreign: the value is on another partition
-    { from: take(left, 2), to: take(left, 3).address, value: 11n * 10n ** 18n }, // funds
+    { from: a, to: looker, data: word(a.address) }, // the contract looks at the sender, who is on the other partition
+    { from: b, to: looker, data: word(a.address) },
+    { from: a, to: b.address, value: 1n },
+    { from: take(left, 2), to: take(left, 3).address, value: 11n * 10n ** 18n }, // void
+    { from: take(left, 2), to: b.address, value: 11n * 10n ** 18n }, // void, over both
   ]);
   chain.addBlock([
     { from: a, to: hasher, data: word(3) },
@@ -76,13 +81,21 @@ beforeAll(() => {
     { from: a, to: burner, value: 3n },
     { from: take(left, 1), to: burner },
   ]);
-  chain.addBlock(
-    [
-      { from: a, to: hasher, data: word(4) },
-      { from: b, to: counter, data: word(1) },
-    ],
-    [4],
-  ); // unsealed
+  const [caller, carrier] = build([
+    [CALLER, 0],
+    [CARRIER, 1],
+  ]) as [Uint8Array, Uint8Array];
+  const [far] = build([[COUNTER, 1]]) as [Uint8Array];
+  const through = (callee: Uint8Array, data: Uint8Array) => concatBytes([word(callee), data]);
+  chain.addBlock([
+    { from: a, to: hasher, data: word(4) },
+    { from: b, to: counter, data: word(1) },
+    { from: a, to: caller, data: through(far, word(9)), value: 2n }, // writes and a log on the other partition
+    { from: b, to: caller, data: through(far, word(1)) },
+    { from: a, to: carrier, data: through(counter, word(2)) }, // code of the other partition on own slots
+    { from: b, to: caller, data: through(far, new Uint8Array(0)) }, // reverts there, and here
+    { from: b, to: caller, data: through(carrier, through(counter, word(3))) }, // there and back
+  ]);
   chain.addBlock([]);
 });
 
@@ -98,7 +111,6 @@ class Planted {
   }
   genesis = () => chain.genesis();
   latest = () => chain.latest();
-  rangeMap = () => chain.rangeMap();
   snapshot = (atMost: number) => chain.snapshot(atMost);
   async block(number: number) {
     const block = await chain.block(number);
@@ -109,9 +121,10 @@ class Planted {
 test("a chain of every kind of receipt replays without a difference", async () => {
   const report = await run(chain);
   expect(report.differences.map(describeDifference)).toEqual([]);
-  expect(report).toMatchObject({ start: "genesis", transactions: 21, blocks: 7 });
+  expect(report).toMatchObject({ start: "genesis", transactions: 30, blocks: 9 });
   const reasons = chain.blocks.flatMap(({ results }) => [...offsets(results)].map((at) => results[at + RESULT.reason]));
-  expect(new Set(reasons)).toEqual(new Set([0, 1, 3, 4, 5]));
+  expect(chain.crossed).toBe(11);
+  expect(new Set(reasons)).toEqual(new Set([0, 1, 4]));
 });
 
 function* offsets(results: Uint8Array): Generator<number> {
@@ -134,24 +147,9 @@ test.each<[what: string, block: number, plant: (block: PublishedBlock) => Publis
   ["gas used", 3, inResult(0, RESULT.gasUsed, 1), /^block 3, transaction 0 .* gasUsed: published \d+, replayed \d+$/],
   ["a byte of a log", 3, inResult(0, RESULT.output + 25 + 31, 9), /^block 3, transaction 0 .* log 0: /],
   ["a created address", 1, inResult(0, RESULT.address, 9), /^block 1, transaction 0 .* created address: /],
-  [
-    "a success called foreign",
-    3,
-    inResult(0, RESULT.reason, 3),
-    /^block 3, transaction 0 .* reason: published foreign, replayed 0x/,
-  ],
-  [
-    "a success called unsealed",
-    4,
-    inResult(1, RESULT.reason, 5),
-    /^block 4, transaction 1 .* reason: published unsealed, replayed BLOCKHASH/,
-  ],
-  [
-    "foreign by an account that is not touched",
-    3,
-    inResult(6, RESULT.address + 19, 9),
-    /^block 3, transaction 6 .* is not touched$/,
-  ],
+  ["a success called void", 3, inResult(0, RESULT.reason, 4), /^block 3, transaction 0 .* covers the value 0$/],
+  ["a log of the other partition", 7, inResult(2, RESULT.output + 25 + 31, 8), /^block 7, transaction 2 .* log 0: /],
+  ["a revert of the other partition called a success", 7, inResult(5, RESULT.status, 1), /^block 7, transaction 5 .* status: /],
   ["enough funds called too little", 3, inResult(3, RESULT.reason, 4), /^block 3, transaction 3 .* covers the value 5$/],
   [
     "a missing transaction",
@@ -201,7 +199,7 @@ test.each<[what: string, from: number, to: number, code: string]>([
 test("a replay from a snapshot has no difference either", async () => {
   const report = await verify(chain, { from: 4, snapshot: true, differencesMax: 5 });
   expect(report.differences.map(describeDifference)).toEqual([]);
-  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 7, blocks: 3 });
+  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 15, blocks: 5 });
 });
 
 test("a flipped byte of a snapshot is found and named", async () => {

@@ -3,6 +3,8 @@ export type { ConnectOptions } from "./nats/connect-bus.ts";
 export { hashHeader } from "./chain.ts";
 export { decodeLogMessage, encodeLogMessage, hashOf } from "./codec/log-message.ts";
 export type { LinkedMessage } from "./codec/log-message.ts";
+export { decodeOutMessage, decodeOutRecords, encodeOutRecord } from "./codec/out-message.ts";
+export type { OutMessage } from "./codec/out-message.ts";
 export {
   WIRE_FORMAT,
   decodeAdminReply,

@@ -70,7 +70,8 @@ function openLocal(state: PartitionState, record: Uint8Array, n: number, flush: 
 export function pump(turn: Turn): void {
   const { state, engine } = turn;
   const due = takeTurns(state);
-  const strict = state.rules.waitersAreStrict && state.rules.predictionsAreChecked; // Rules waitersAreStrict, predictionsAreChecked
+  const { waitersAreStrict, predictionsAreChecked } = state.rules;
+  const strict = waitersAreStrict && predictionsAreChecked; // Rules waitersAreStrict, predictionsAreChecked
   const barred = strict ? NOTHING : barredOf(state);
   for (let first = 0; first < due.length;) {
     const flush = due[first]!.position.flush;

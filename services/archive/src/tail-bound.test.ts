@@ -1,10 +1,11 @@
-import { DECLARED_BYTES, sequencerLimits } from "@meridian/core";
+import { DECLARED_BYTES, predictorLimits, sequencerLimits } from "@meridian/core";
 import { expect, test } from "vitest";
 import { tailBytesMaxOf } from "./tail-bound.ts";
 
 const GIB = 2 ** 30;
 const BLOCKS = sequencerLimits.unsealedMax + 1;
-const LEARNED = 256; // accounts
+/** Accounts that a method's list and the list of the very call can add. */
+const LEARNED = 2 * predictorLimits.sourcesMax;
 
 test.each<[what: string, bytes: number, gas: number]>([
   ["transfers", 400, 21_000],

@@ -157,6 +157,7 @@ class RunningActor implements Actor {
     this.#beside = new Beside(beside, source, limits, this.#ended.signal, (error) => this.#fail(error));
     this.#reporter = new Reporter(bus.wire, clock, limits, () => this.#report());
     this.#unsubscribe = [this.#reads.serve(), bus.wire.subscribe(SUBJECT.beat, ({ payload }) => this.#hear(payload))];
+    this.#look(true); // A snapshot of a block with moves: what is due does not stand in the log any more.
     this.#reporter.now();
     this.done = this.#run();
     void Promise.allSettled([this.done]); // Whoever asks for `done` later still sees its failure.
@@ -256,12 +257,17 @@ class RunningActor implements Actor {
     }
     this.#measure(records, clock.now() - startedAt);
     this.#progress.notify();
-    this.#beside.look(next === batch.length && this.#recovered.state.position.n >= this.#tailN);
+    this.#look(next === batch.length);
     if (this.#heard.isDraining) this.#reporter.now();
     else this.#reporter.worked();
     await this.#publisher.add(records, causes);
     await pause();
     return next;
+  }
+
+  /** @param isAll  all that was delivered is applied */
+  #look(isAll: boolean): void {
+    this.#beside.look(isAll && this.#recovered.state.position.n >= this.#tailN);
   }
 
   async #applyOne({ message, position, headers }: LogBatch): Promise<{ record: OutRecord; headers: Headers } | null> {

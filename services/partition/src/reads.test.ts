@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { memoryServer } from "@meridian/bus";
 import type { MemoryServer } from "@meridian/bus";
-import { PENDING, concatBytes } from "@meridian/core";
+import { NONCE_STATE_BYTES, PENDING, concatBytes } from "@meridian/core";
 import type { CallRequest, CallResult, PartitionId, ReadReply } from "@meridian/core";
 import { FakeEngine, addressOf, fakeSlotCell, fakeSlotKey, runEntry } from "@meridian/core/actor/testing";
 import { runPartition } from "./run.ts";
@@ -81,9 +81,9 @@ test("nonces are of the present, with the hash that wrote them", async () => {
   await chain.append({ 0: [runEntry(["11", "11"], "01", 7)] });
   const addresses = concatBytes([addressOf("01"), addressOf("02")]);
   const reply = await chain.read(0, { op: "nonces", atN: chain.writer.position(0).n, addresses });
-  const want = new Uint8Array(80);
+  const want = new Uint8Array(2 * NONCE_STATE_BYTES);
   want[0] = 9;
-  want.fill(9, 8, 40);
+  want.fill(9, 9, NONCE_STATE_BYTES);
   expect(reply).toEqual({ op: "nonces", nonces: want });
 });
 

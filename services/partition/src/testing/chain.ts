@@ -3,7 +3,18 @@ import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { SUBJECT, decodeReadReply, decodeReport, encodeReadRequest } from "@meridian/bus";
 import { assert, evenRangeMap, noTelemetry } from "@meridian/core";
-import type { Bus, Entry, LogWriter, Logger, OutRecord, PartitionId, ReadReply, ReadRequest, Report } from "@meridian/core";
+import type {
+  Bus,
+  Entry,
+  LogWriter,
+  Logger,
+  MovedRange,
+  OutRecord,
+  PartitionId,
+  ReadReply,
+  ReadRequest,
+  Report,
+} from "@meridian/core";
 import { TEST_CHAIN_ID, blockEntry, genesisEntry, sealEntry } from "@meridian/core/actor/testing";
 
 /** Polls until `check` gives something; fails the test after `msMax`. */
@@ -20,7 +31,7 @@ export async function until<T>(what: string, check: () => T | Promise<T>, msMax 
 export class TestChain {
   readonly bus: Bus;
   readonly partitions: PartitionId[];
-  readonly #writer: LogWriter | null;
+  #writer: LogWriter | null;
   /** Everything in OUT, by partition, in stream order. */
   readonly out = new Map<PartitionId, OutRecord[]>();
   /** Everything appended, in order. */
@@ -78,11 +89,18 @@ export class TestChain {
     assert(outcome === "appended", `append ended ${outcome}`);
   }
 
+  /** Another leader takes over: `term` stands in every log. */
+  async takeOver(leader: string): Promise<void> {
+    const taken = await this.bus.log.takeOver(leader, this.partitions);
+    assert("writer" in taken, "nobody else takes over in a test");
+    this.#writer = taken.writer;
+  }
+
   /** Closes the open block in every log; seals the one before. Returns its number. */
-  async closeBlock(snapshot = false): Promise<number> {
+  async closeBlock(snapshot = false, moves: MovedRange[] = []): Promise<number> {
     const number = this.#block++;
     const { partitions } = this;
-    const entries = [sealEntry(number - 1), blockEntry(number, { snapshot, partitions, mapVersion: 1 })];
+    const entries = [sealEntry(number - 1), blockEntry(number, { snapshot, partitions, mapVersion: 1, moves })];
     await this.append(Object.fromEntries(partitions.map((partition) => [partition, entries])));
     return number;
   }

@@ -1,0 +1,154 @@
+import { afterEach, expect, test } from "vitest";
+import { PENDING, evenRangeMap } from "@meridian/core";
+import type { HandOver, MapEntry, MovedRange, RangeMap, ReadReply } from "@meridian/core";
+import { addressOf, fakeSlotCell, fakeSlotKey, runOf, slotOf } from "@meridian/core/actor/testing";
+import { lattices, until } from "./testing/chain.ts";
+import { TestPartitions, member } from "./testing/partitions.ts";
+
+let world: TestPartitions | null = null;
+afterEach(async () => {
+  await world?.end();
+  world = null;
+});
+
+async function begin(): Promise<TestPartitions> {
+  world = await TestPartitions.begin([
+    fakeSlotCell(addressOf("11"), 5),
+    fakeSlotCell(addressOf("f1"), 7),
+    fakeSlotCell(addressOf("f2"), 9),
+  ]);
+  return world;
+}
+
+const F1 = "f1".repeat(20);
+/** Account f1 goes from partition 1 to partition 0. */
+const MOVE: MovedRange = { from: 1, to: 0, first: F1, last: F1 };
+const PINNED: RangeMap = { ...evenRangeMap(2), version: 2, pins: [{ address: F1, partition: 0 }] };
+
+const mapEntry = (handOvers: HandOver[]): MapEntry => ({ kind: "map", index: 0, map: PINNED, handOvers });
+const add = (account: string): Uint8Array => member(0, `add ${account} 100`, [`w ${account}`], "f9");
+
+/** What partition 1 has written out; the move's block has closed. */
+const handOvers = (partitions: TestPartitions, block = 1): Promise<HandOver[]> =>
+  until("the hand-over", () => {
+    const found = partitions.chain.reports.get(1)?.handOvers;
+    return found?.block === block ? found.ranges : null;
+  });
+
+async function appendMap(partitions: TestPartitions, ranges: HandOver[]): Promise<void> {
+  const map = mapEntry(ranges);
+  await partitions.chain.append({ 0: [map], 1: [map] });
+}
+
+const readF1 = (partitions: TestPartitions, partition: number): Promise<ReadReply> => {
+  const { n } = partitions.chain.writer.position(partition);
+  return partitions.chain.read(partition, { op: "cells", block: PENDING, atN: n, request: fakeSlotKey(addressOf("f1")) });
+};
+
+async function expectMoved(partitions: TestPartitions, want: number): Promise<void> {
+  const there = await readF1(partitions, 0);
+  expect(there.op === "cells" ? slotOf(there.cells) : there).toBe(want);
+  expect(await readF1(partitions, 1)).toEqual({ op: "failed", failure: { code: "FOREIGN", account: addressOf("f1") } });
+  expect(await partitions.slot("f2")).toBe(9);
+}
+
+test("an account moves at a block boundary, with what stood there then", async () => {
+  const partitions = await begin();
+  await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.append({ 1: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock(false, [MOVE]);
+  const ranges = await handOvers(partitions);
+  expect(ranges).toMatchObject([{ ...MOVE, chunks: [{ bytes: 85 }] }]);
+  expect(partitions.chain.reports.get(0)?.handOvers).toBeNull();
+  await appendMap(partitions, ranges);
+  await expectMoved(partitions, 107);
+  await until("the end of it in reports", () => partitions.chain.reports.get(1)?.handOvers === null);
+  await partitions.chain.append({ 0: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock();
+  expect(await partitions.slot("f1", 0)).toBe(207);
+});
+
+test("a move that is given up is forgotten, the next one is written out as of its own block", async () => {
+  const partitions = await begin();
+  await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.closeBlock(false, [MOVE]);
+  await handOvers(partitions);
+  await partitions.chain.append({ 1: [runOf(add("f1"))] });
+  await until("the end of it in reports", () => partitions.chain.reports.get(1)?.handOvers === null);
+  await partitions.chain.closeBlock(false, [MOVE]);
+  await appendMap(partitions, await handOvers(partitions, 2));
+  await expectMoved(partitions, 107);
+});
+
+test.each<[what: string, snapshot: boolean]>([
+  ["from the log", false],
+  ["from a snapshot of that block", true],
+])("the old owner starts again %s before it has written out: written out then, the same", async (_what, snapshot) => {
+  const partitions = await begin();
+  const [, old] = await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.append({ 1: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock(snapshot, [MOVE]);
+  const first = await handOvers(partitions);
+  if (snapshot) await until("the snapshot", () => old.status().snapshots.includes(1));
+  await partitions.stop(1);
+  partitions.chain.reports.clear();
+  const again = await partitions.start(1);
+  expect(again.status().fromBlock).toBe(snapshot ? 1 : null);
+  expect(await handOvers(partitions)).toEqual(first);
+  await appendMap(partitions, first);
+  await expectMoved(partitions, 107);
+});
+
+test.each<[what: string, snapshot: boolean]>([
+  ["the log", false],
+  ["a snapshot before the map", true],
+])("both owners start again from %s after the move: the same lattices", async (_what, snapshot) => {
+  const partitions = await begin();
+  const actors = await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.closeBlock(snapshot, [MOVE]);
+  if (snapshot) await until("the snapshots", () => actors.every((actor) => actor.status().snapshots.includes(1)));
+  await appendMap(partitions, await handOvers(partitions));
+  await partitions.chain.append({ 0: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock();
+  const before = [lattices(await partitions.chain.settled(0)), lattices(await partitions.chain.settled(1))];
+  for (const partition of [0, 1]) await partitions.stop(partition);
+  await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.closeBlock();
+  const after = [lattices(await partitions.chain.settled(0)), lattices(await partitions.chain.settled(1))];
+  for (const partition of [0, 1]) {
+    for (const [block, lattice] of before[partition] ?? []) expect(after[partition]?.get(block)).toBe(lattice);
+    expect(after[partition]?.get(3)).toBe(before[partition]?.get(2));
+  }
+  await expectMoved(partitions, 107);
+});
+
+test("a chunk that is not what the log says stops the partition that gains it", async () => {
+  const partitions = await begin();
+  const [gains] = await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.closeBlock(false, [MOVE]);
+  const ranges = await handOvers(partitions);
+  const object = ranges[0]?.chunks[0]?.object ?? "";
+  partitions.server.objects.set(object, fakeSlotCell(addressOf("f1"), 8));
+  await appendMap(partitions, ranges);
+  await until("the stop", () => gains.status().stopped?.includes("HAND_OVER_DAMAGED"));
+});
+
+test("a snapshot that a move overtakes is given up", async () => {
+  const partitions = await begin();
+  await partitions.start(0);
+  const old = await partitions.start(1, { chunkBytes: 1 });
+  const held = Promise.withResolvers<void>();
+  const bus = partitions.busOf(1);
+  const put = bus.objects.put.bind(bus.objects);
+  bus.objects.put = async (name, bytes) => {
+    if (name.startsWith("snapshot/")) await held.promise;
+    return put(name, bytes);
+  };
+  await partitions.chain.append({ 1: [runOf(...["a1", "a2", "a3", "a4", "a5", "a6"].map((account) => add(account)))] });
+  await partitions.chain.closeBlock(true, [MOVE]);
+  await appendMap(partitions, await handOvers(partitions));
+  await expectMoved(partitions, 7);
+  held.resolve();
+  await until("the end of it", () => partitions.lines.includes("warn Snapshot given up; the next one is due later"));
+  expect(old.status().snapshots).toEqual([]);
+});

@@ -195,10 +195,10 @@ export type { FlushPlan } from "./sequencer/flush.ts";
 export {
   beatOf,
   nextDeadline,
-  setMapPending,
   stepDown,
   takeBuilt,
   takeEffects,
+  takeGroupProposal,
   takeReport,
   tickSequencer,
 } from "./sequencer/lead.ts";
@@ -209,13 +209,15 @@ export type { SequencerLimits } from "./sequencer/limits.ts";
 export { deadlineOf, lockLimits, lockMachine, openGroupMachine, stateOf, stepGroup } from "./sequencer/lock-machine.ts";
 export type { GroupMachine, LockEffect, LockEvent, LockGroup, LockLimits, LockState } from "./sequencer/lock-machine.ts";
 export { changeMap } from "./sequencer/map-change.ts";
+export { takeMisses } from "./sequencer/misses.ts";
+export { mapAfter, startMove, takeAdmin } from "./sequencer/moves.ts";
 export type { MapChange } from "./sequencer/map-change.ts";
 export { lagBytes } from "./sequencer/partition-table.ts";
 export { learn, openPredictor, predict, predictorLimits, withPrediction } from "./sequencer/predict.ts";
 export type { Predictor, PredictorLimits } from "./sequencer/predict.ts";
 export { openRecentHashes } from "./sequencer/recent-hashes.ts";
 export { openSequencer } from "./sequencer/state.ts";
-export type { Sequencer, SequencerEffect, SequencerStart } from "./sequencer/state.ts";
+export type { GroupCounts, Sequencer, SequencerEffect, SequencerStart } from "./sequencer/state.ts";
 export { submitRecords } from "./sequencer/submit.ts";
 export { ALL_RULES } from "./rules.ts";
 export type { Rules } from "./rules.ts";

@@ -4,8 +4,10 @@
  */
 import { assert } from "../assert.ts";
 import { concatBytes, readU64 } from "../bytes.ts";
+import { NONCE_STATE_BYTES } from "../engine.ts";
 import { SUBMIT } from "../messages.ts";
 import type { PartitionId } from "../ranges.ts";
+import { isHeldUp } from "./moves.ts";
 import { slotOf } from "./partition-table.ts";
 import { countReady, pump, settleOld } from "./place.ts";
 import { refundSender } from "./sender-rate.ts";
@@ -13,9 +15,6 @@ import { removeSender, SENDER } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
 import { ownerOfSender, settle } from "./state.ts";
 import { removeWaiting, WAIT, waitFor } from "./waiting.ts";
-
-/** One answer in a packed reply: u64 next nonce, b32 hash of the transaction that wrote it. */
-export const NONCE_ANSWER_BYTES = 40;
 
 /** Puts a new sender down for the next request. */
 export function askSender(sequencer: Sequencer, sender: number): void {
@@ -25,6 +24,7 @@ export function askSender(sequencer: Sequencer, sender: number): void {
 /** Makes an `ask` effect for each partition that has somebody to ask about and no request out. */
 export function sendAsks(sequencer: Sequencer, now: number): void {
   const { partitions, senders, limits } = sequencer;
+  if (isHeldUp(sequencer)) return; // An owner that changes might answer as if it had never known the sender.
   for (let slot = 0; slot < partitions.lanes.length; slot++) {
     const lane = partitions.lanes[slot]!;
     if (lane.askable.length === 0 || lane.asking.length > 0 || now < lane.askAt) continue;
@@ -45,20 +45,21 @@ export function sendAsks(sequencer: Sequencer, now: number): void {
 
 /**
  * Takes a partition's answer to the `ask` that is out.
- * @param nonces packed (u64 next nonce, b32 hash), one for each address asked, in that order
+ * @param nonces packed (u64 next nonce, u8 1 if it has a balance, b32 hash), one for each address asked, in that order
  */
 export function takeNonces(sequencer: Sequencer, partition: PartitionId, nonces: Uint8Array, now: number): void {
   const { partitions, senders } = sequencer;
   const lane = partitions.lanes[slotOf(partitions, partition)]!;
-  if (nonces.length !== lane.asking.length * NONCE_ANSWER_BYTES) return failNonces(sequencer, partition, now);
+  if (nonces.length !== lane.asking.length * NONCE_STATE_BYTES) return failNonces(sequencer, partition, now);
   const { asking } = lane;
   lane.asking = new Int32Array(0);
   asking.forEach((sender, index) => {
     assert(senders.state[sender] === SENDER.asking, "a sender was answered twice");
-    const at = index * NONCE_ANSWER_BYTES;
+    const at = index * NONCE_STATE_BYTES;
     senders.state[sender] = SENDER.known;
     senders.next[sender] = readU64(nonces, at);
-    senders.lastHash.set(nonces.subarray(at + 8, at + NONCE_ANSWER_BYTES), sender * 32);
+    senders.funded[sender] = nonces[at + 8]!;
+    senders.lastHash.set(nonces.subarray(at + 9, at + NONCE_STATE_BYTES), sender * 32);
     meet(sequencer, sender, now);
   });
   pump(sequencer, now);

@@ -1,12 +1,26 @@
 import { expect, test } from "vitest";
 import type { BlockEntry, Entry } from "../entries.ts";
-import type { RangeMap } from "../ranges.ts";
-import { isDrained } from "./chain-blocks.ts";
-import { beatOf, setMapPending } from "./lead.ts";
+import { hexOf } from "../bytes.ts";
+import { beatOf, takeReport } from "./lead.ts";
 import type { SequencerLimits } from "./limits.ts";
-import { changeMap } from "./map-change.ts";
+import { takeAdmin } from "./moves.ts";
 import type { TestLeader } from "./testing/index.ts";
-import { built, codesOf, endFlush, flush, lead, leadFresh, logOf, pass, startFlush, submit, testChain } from "./testing/index.ts";
+import {
+  accountOf,
+  built,
+  codesOf,
+  endFlush,
+  flush,
+  lead,
+  leadFresh,
+  logOf,
+  moveAll,
+  pass,
+  reportOf,
+  startFlush,
+  submit,
+  testChain,
+} from "./testing/index.ts";
 
 const entriesOf = (leader: TestLeader, partition = 0): Entry[] =>
   logOf(leader.chain, partition).flatMap(({ entries }) => entries);
@@ -32,13 +46,17 @@ test("a block's time is fixed when it is opened, in whole seconds, and never goe
   expect(blocksOf(leader).map(({ opens }) => opens.timestamp)).toEqual([1_000, 1_002, 5_000]);
 });
 
-test("block is the last entry of its flush, behind transactions and seals", () => {
+test("seals stand behind transactions; block is the last entry of its flush, behind seals and everything that was sequenced", () => {
   const leader = leadFresh();
+  const kinds = () => new Set(startFlush(leader)?.messages.map(({ entries }) => entries.map(({ kind }) => kind).join(" ")) ?? []);
   built(leader, 0);
   submit(leader, [{ sender: 0, nonce: 0 }]);
   leader.now = 500;
-  const kinds = startFlush(leader)?.messages.map(({ entries }) => entries.map(({ kind }) => kind).join(" "));
-  expect(new Set(kinds)).toEqual(new Set(["run seal block", "seal block"]));
+  expect(kinds()).toEqual(new Set(["run seal", "seal"]));
+  built(leader, 1);
+  endFlush(leader);
+  for (const id of leader.chain.logs.keys()) takeReport(leader.sequencer, reportOf(leader.chain.ledger, id), leader.now);
+  expect(kinds()).toEqual(new Set(["seal block"]));
   endFlush(leader);
 });
 
@@ -174,32 +192,40 @@ test.each<[what: string, limits: Partial<SequencerLimits>, send: number[], want:
   ).toEqual(want);
 });
 
-test("a changed map stands in every log right behind a block, and counts from there on", () => {
+test("ranges move at a block: nothing is sequenced from there to the map, which stands alone in every log", () => {
   const leader = leadFresh(2);
-  const { map } = leader.chain.ledger.ranges;
-  const moved: RangeMap = changeMap(map, { kind: "move", first: "0".repeat(40), last: "f".repeat(40), to: 1 });
   submit(leader, [{ sender: 0, nonce: 0 }]);
-  setMapPending(leader.sequencer, moved);
-  pass(leader, 500);
+  const moves = moveAll(leader);
+  pass(leader, 10);
+  pass(leader, 490);
+  const [handOver] = blocksOf(leader).slice(-1);
+  expect(handOver).toMatchObject({ moves, mapVersion: 1 });
+  const number = submit(leader, [{ sender: 0, nonce: 1 }]);
+  leader.now += 100;
+  expect(flush(leader)).toBe(0);
+  pass(leader, 1);
   for (const log of leader.chain.logs.values()) {
     const last = log.findLast(({ entries }) => entries.some(({ kind }) => kind === "map"));
-    expect(last?.entries.map(({ kind }) => kind).slice(-2)).toEqual(["block", "map"]);
+    expect(last?.entries).toMatchObject([{ kind: "map", index: 0, map: { version: 2 }, handOvers: moves }]);
   }
-  expect(leader.others).toEqual([{ kind: "publishMap", map: moved }]);
-  expect(blocksOf(leader).at(-1)?.mapVersion).toBe(1);
+  expect(leader.others).toMatchObject([{ kind: "publishMap", map: { version: 2 } }]);
   expect(beatOf(leader.sequencer, "a").mapVersion).toBe(2);
-  submit(leader, [{ sender: 0, nonce: 1 }]);
   pass(leader, 10);
+  expect(codesOf(leader, number)).toEqual(["accepted"]);
   pass(leader, 500);
   expect([...leader.chain.ledger.executed.values()].at(-1)?.partition).toBe(1);
-  expect(blocksOf(leader).at(-1)?.mapVersion).toBe(2);
+  expect(blocksOf(leader).at(-1)).toMatchObject({ moves: [], mapVersion: 2 });
 });
 
-test("a map whose append is refused comes with the next block", () => {
+test("a map whose append is refused comes again", () => {
   const leader = leadFresh(2);
-  const moved = changeMap(leader.chain.ledger.ranges.map, { kind: "move", first: "0".repeat(40), last: "f".repeat(40), to: 1 });
-  setMapPending(leader.sequencer, moved);
+  moveAll(leader);
   leader.now = 500;
+  startFlush(leader);
+  endFlush(leader, "full");
+  expect(leader.sequencer.moving?.block).toBeNull();
+  pass(leader, 1_000, false);
+  for (const id of leader.chain.logs.keys()) takeReport(leader.sequencer, reportOf(leader.chain.ledger, id), leader.now);
   startFlush(leader);
   endFlush(leader, "full");
   expect(leader.sequencer.ranges.map.version).toBe(1);
@@ -207,15 +233,50 @@ test("a map whose append is refused comes with the next block", () => {
   expect(leader.sequencer.ranges.map.version).toBe(2);
 });
 
-test("a block waits for open work", () => {
-  expect([isDrained({ groups: 0, misses: 0 }), isDrained({ groups: 1, misses: 0 }), isDrained({ groups: 0, misses: 1 })]).toEqual(
-    [true, false, false],
-  );
-  const leader = leadFresh();
-  leader.sequencer.work.groups = 1;
-  pass(leader, 600);
-  expect(blocksOf(leader).length).toBe(1);
-  leader.sequencer.work.groups = 0;
+test("ranges that are not written out in time stay where they are", () => {
+  const leader = leadFresh(2, { moveMs: 1_000 });
+  moveAll(leader);
+  leader.now = 500;
+  flush(leader);
+  const number = submit(leader, [{ sender: 0, nonce: 0 }]);
+  pass(leader, 999, false);
+  expect(codesOf(leader, number)).toBeUndefined();
+  pass(leader, 1, false);
+  pass(leader, 5, false);
+  expect([codesOf(leader, number), leader.sequencer.moving]).toEqual([["accepted"], null]);
+  expect(leader.others).toContainEqual({ kind: "moveFailed", version: 2 });
+});
+
+test("a pin is a move of one address, and goes back to its range", () => {
+  const leader = leadFresh(4);
+  const address = accountOf(3);
+  const pin = (partition: number | null) => takeAdmin(leader.sequencer, { op: "pin", address, partition });
+  const owner = leader.sequencer.ranges.ownerOf(address, 0);
+  const other = (owner + 1) % 4;
+  expect([pin(owner), pin(9)]).toMatchObject([{ op: "failed" }, { op: "failed", text: "there is no partition 9" }]);
+  expect([pin(other), pin(other)]).toMatchObject([{ op: "moving", version: 2 }, { op: "failed" }]);
+  pass(leader, 500);
   pass(leader, 1);
-  expect(blocksOf(leader).length).toBe(2);
+  expect(leader.sequencer.ranges.map.pins).toEqual([{ address: hexOf(address), partition: other }]);
+  expect(pin(null)).toEqual({ op: "moving", version: 3 });
+  pass(leader, 500);
+  pass(leader, 1);
+  expect(leader.sequencer.ranges.map).toMatchObject({ version: 3, pins: [] });
+  expect(takeAdmin(leader.sequencer, { op: "map" })).toMatchObject({ op: "map", moving: false, map: { version: 3 } });
+});
+
+test("a block waits until its transactions are reported, and says so", () => {
+  const leader = leadFresh();
+  submit(leader, [{ sender: 0, nonce: 0 }]);
+  leader.now = 10;
+  flush(leader);
+  leader.now = 600;
+  expect(flush(leader)).toBe(0);
+  expect([leader.others, beatOf(leader.sequencer, "a").draining]).toEqual([[{ kind: "draining" }], true]);
+  const number = submit(leader, [{ sender: 1, nonce: 0 }]);
+  expect(blocksOf(leader).length).toBe(1);
+  pass(leader, 1);
+  expect([blocksOf(leader).length, beatOf(leader.sequencer, "a").draining]).toEqual([2, false]);
+  pass(leader, 5);
+  expect(codesOf(leader, number)).toEqual(["accepted"]);
 });

@@ -28,6 +28,8 @@ export interface ChainBlocks {
   built: Map<number, Uint8Array>;
   /** Declared gas in the open block, without the flush that is being filled. */
   gas: number;
+  /** A transaction did not fit into it any more: it closes as soon as it can. */
+  isFull: boolean;
   dueAt: number; // ms
   /** Nothing is sequenced before the open block is closed: after a takeover its time may be long ago. */
   closesFirst: boolean;
@@ -40,18 +42,6 @@ export interface SnapshotDue {
   transactions: number;
   at: number; // ms
 }
-
-/**
- * What is sequenced and not resolved yet. All transactions are local in these rules and a partition resolves a local one where it
- * stands in its log, so nothing is ever open between flushes; locks, misses and retries will be counted here.
- */
-export interface OpenWork {
-  groups: number;
-  misses: number;
-}
-
-/** True if a block may close now (B1). */
-export const isDrained = (work: OpenWork): boolean => work.groups === 0 && work.misses === 0;
 
 /** What one flush does to the blocks; takes effect when it is acknowledged. */
 export interface BlockStep {
@@ -125,6 +115,7 @@ export function stepBlocks(blocks: ChainBlocks, step: BlockStep, bytes: number, 
   if (step.snapshot) blocks.snapshot = { block: blocks.open.number, bytes: 0, transactions: 0, at: now };
   blocks.open = step.opens;
   blocks.closesFirst = false;
+  blocks.isFull = false;
 }
 
 const otherHash = (known: Uint8Array, said: Uint8Array): Uint8Array | undefined =>

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { readU32 } from "../bytes.ts";
 import type { RunEntry } from "../entries.ts";
-import { NONCE_BYTES, txBytes, txCount, txIndex } from "../transactions.ts";
+import { NONCE_BYTES, TX_HEADER_BYTES, txBytes, txCount, txIndex } from "../transactions.ts";
 import { nextFlushAt } from "./flush.ts";
 import type { SequencerLimits } from "./limits.ts";
 import type { TestLeader, TestTransfer } from "./testing/index.ts";
@@ -78,7 +78,7 @@ test("a flush waits flushMs for more, and starts at once when it is full", () =>
 
 test.each<[what: string, limits: Partial<SequencerLimits>, each: number]>([
   ["transactions", { flushTransactionsMax: 7 }, 7],
-  ["bytes", { flushBytesMax: 5 * (104 + 21 + 110 + NONCE_BYTES) }, 5],
+  ["bytes", { flushBytesMax: 5 * (TX_HEADER_BYTES + 21 + 110 + NONCE_BYTES) }, 5],
   ["declared gas", { flushGasMax: 399_999 }, 3],
   ["transactions with more gas than a flush has: one", { flushGasMax: 1 }, 1],
 ])("a flush has at most so many %s", (_what, limits, perFlush) => {

@@ -1,11 +1,12 @@
 /** The rest of a leader's life: what partitions and archives say, time, and the end of the term. */
-import { assert } from "../assert.ts";
-import type { Beat, Built, Report } from "../messages.ts";
+import type { Beat, Built, GroupProposal, Report } from "../messages.ts";
 import { SUBMIT } from "../messages.ts";
-import type { RangeMap } from "../ranges.ts";
-import { indexRanges } from "../ranges.ts";
 import { sendAsks } from "./asks.ts";
 import { noteBuilt } from "./chain-blocks.ts";
+import { fill } from "./flush.ts";
+import { noteHeld, takeProposal, tickGroups } from "./groups.ts";
+import { settled } from "./misses.ts";
+import { noteHandOvers, tickMoves } from "./moves.ts";
 import { noteReport } from "./partition-table.ts";
 import { pump, unpark } from "./place.ts";
 import { SENDER } from "./sender-table.ts";
@@ -16,8 +17,17 @@ import { earliestDeadline, overdue, removeWaiting } from "./waiting.ts";
 
 /** Takes what a partition says of itself. */
 export function takeReport(sequencer: Sequencer, report: Report, now: number): void {
-  noteReport(sequencer.partitions, report, now);
+  const slot = noteReport(sequencer.partitions, report, now);
+  if (slot < 0) return;
+  noteHeld(sequencer, report.partition, report.groups, now);
+  noteHandOvers(sequencer, report);
   unpark(sequencer, now);
+  settled(sequencer, slot, now);
+}
+
+/** What a group's home, or a partition of its misses, says: see `takeProposal`, `takeMisses`. */
+export function takeGroupProposal(sequencer: Sequencer, proposal: GroupProposal, now: number): void {
+  takeProposal(sequencer, proposal);
   pump(sequencer, now);
 }
 
@@ -32,8 +42,9 @@ export function takeBuilt(sequencer: Sequencer, built: Built): void {
 /** Time went on: what waited too long is refused. Call it at least every 100 ms or so while something waits. */
 export function tickSequencer(sequencer: Sequencer, now: number): void {
   for (let node = overdue(sequencer.waiting, now); node >= 0; node = overdue(sequencer.waiting, now)) expire(sequencer, node);
-  unpark(sequencer, now);
-  pump(sequencer, now);
+  tickGroups(sequencer, now);
+  tickMoves(sequencer, now);
+  fill(sequencer, now);
   sendAsks(sequencer, now);
 }
 
@@ -55,17 +66,6 @@ function expire(sequencer: Sequencer, node: number): void {
     settle(sequencer, submit, record, SUBMIT.nonceTooHigh, senders.next[sender]!);
   }
   removeWaiting(waiting, senders, node);
-}
-
-/** Another map from the next block on. One change at a time. */
-export function setMapPending(sequencer: Sequencer, map: RangeMap): void {
-  assert(sequencer.mapPending === null, "another change of the map is under way");
-  assert(map.version === sequencer.ranges.map.version + 1, `map version ${map.version} does not follow`);
-  const known = new Set(sequencer.partitions.ids);
-  for (const { partition } of [...indexRanges(map).map.ranges, ...map.pins]) {
-    assert(known.has(partition), `partition ${partition} has no log`);
-  }
-  sequencer.mapPending = map;
 }
 
 /** This process writes no more: everything undecided is answered `notLeader`. Call nothing but `takeEffects` afterwards. */
@@ -93,13 +93,17 @@ export function takeEffects(sequencer: Sequencer): SequencerEffect[] {
 
 /** What the leader says to all. */
 export function beatOf(sequencer: Sequencer, leader: string): Beat {
-  const { blocks, term, flushAcknowledged, ranges, positions } = sequencer;
+  const { blocks, term, flushAcknowledged, ranges, positions, partitions } = sequencer;
   return {
     term,
     leader,
     flush: flushAcknowledged,
     latest: { ...blocks.latest },
     open: { number: blocks.open.number, timestamp: blocks.open.timestamp },
+    draining: sequencer.isDraining,
+    missesTaken: partitions.lanes.flatMap(({ missesTaken }, slot) =>
+      missesTaken > 0 ? [[partitions.ids[slot]!, missesTaken]] : [],
+    ),
     mapVersion: ranges.map.version,
     positions,
   };

@@ -1,7 +1,5 @@
 import { expect, test } from "vitest";
 import type { LogMessage } from "../entries.ts";
-import { changeMap } from "./map-change.ts";
-import { setMapPending } from "./lead.ts";
 import { learnChain, reachesBlock, reachesSeal } from "./learn.ts";
 import { sequencerLimits } from "./limits.ts";
 import { openRecentHashes } from "./recent-hashes.ts";
@@ -14,6 +12,7 @@ import {
   lead,
   leadFresh,
   logOf,
+  moveAll,
   onlyAsk,
   pass,
   startFlush,
@@ -98,10 +97,25 @@ test("messages without a block, or with a seal alone, do not reach back far enou
 
 test("the map stands where it changed last", () => {
   const leader = leadFresh(2);
-  const moved = changeMap(leader.chain.ledger.ranges.map, { kind: "pin", address: "00".repeat(20), partition: 1 });
-  setMapPending(leader.sequencer, moved);
+  moveAll(leader);
   pass(leader, 500);
-  expect(learn(leader.chain)).toMatchObject({ map: moved, mapVersion: 2 });
+  pass(leader, 1);
+  expect(learn(leader.chain)).toMatchObject({ map: { version: 2, ranges: [{ partition: 1 }] }, mapVersion: 2, moves: [] });
+});
+
+test("ranges that were to move when the leader changed are moved by the next one", () => {
+  const leader = leadFresh(2);
+  moveAll(leader);
+  leader.now = 500;
+  startFlush(leader);
+  endFlush(leader); // The block stands in LOG; nothing is written out yet.
+  const next = lead(leader.chain, {}, 2, leader.now);
+  const number = submit(next, [{ sender: 0, nonce: 0 }]);
+  expect(flush(next)).toBe(0);
+  pass(next, 1);
+  pass(next, 10);
+  expect(next.sequencer.ranges.map.ranges).toEqual([{ first: "0".repeat(40), partition: 1 }]);
+  expect(codesOf(next, number)).toEqual(["accepted"]);
 });
 
 test("a client whose acknowledgement was lost with the old leader gets its hash again", () => {

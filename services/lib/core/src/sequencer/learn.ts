@@ -1,13 +1,16 @@
 /**
  * What a new leader learns from LOG after its `term` entry stands there: the open block, the blocks without a seal, the range
- * map, the declared gas so far, and the hashes of the last transactions. Everything found is resolved: all transactions are
- * local.
+ * map, the declared gas so far, the hashes of the last transactions, and what stands in the open block (learn-work.ts).
  */
 import { assert } from "../assert.ts";
 import type { BlockEntry, GenesisEntry, LogMessage, OpenedBlock } from "../entries.ts";
+import { hexOf } from "../bytes.ts";
+import type { MovedRange } from "../entries.ts";
 import type { PartitionId, RangeMap } from "../ranges.ts";
 import { TX, txBytes, txGasLimit } from "../transactions.ts";
 import type { ChainBlocks } from "./chain-blocks.ts";
+import type { LearnedWork } from "./learn-work.ts";
+import { learnWork } from "./learn-work.ts";
 import type { SequencerLimits } from "./limits.ts";
 import type { RecentHashes } from "./recent-hashes.ts";
 import { addHash } from "./recent-hashes.ts";
@@ -23,9 +26,12 @@ export interface Learned {
   /** The map in force; null if the last change of it stands further back. */
   map: RangeMap | null;
   mapVersion: number;
-  rules: number;
+  rulesVersion: number;
   positions: [PartitionId, number][];
   flush: number;
+  work: LearnedWork;
+  /** Ranges that the last block lets move, if neither a map nor anything to execute stands behind it: then they move still. */
+  moves: MovedRange[];
 }
 
 /** True if these messages reach back to a block boundary: the declared gas of the open block stands in them whole. */
@@ -82,6 +88,7 @@ export function learnChain(ends: readonly LogEnd[], recent: RecentHashes, limits
     .map(({ number, timestamp }) => ({ number, timestamp }));
   if (!isSealed) unsealed.unshift({ number: 0, timestamp: latest.timestamp });
   const since = readTransactions(ends, recent, open.number);
+  const work = learnWork(ends);
   return {
     blocks: {
       open,
@@ -89,6 +96,7 @@ export function learnChain(ends: readonly LogEnd[], recent: RecentHashes, limits
       unsealed,
       built: new Map(),
       gas: since.gas,
+      isFull: false,
       dueAt: now,
       // Its time was fixed when it was opened, by the leader before; nothing new runs in it.
       closesFirst: true,
@@ -96,10 +104,18 @@ export function learnChain(ends: readonly LogEnd[], recent: RecentHashes, limits
     },
     map,
     mapVersion: map?.version ?? lastBlock?.mapVersion ?? 0,
-    rules: lastBlock?.rules ?? 0,
+    rulesVersion: lastBlock?.rules ?? 0,
     positions: ends.map(({ partition, messages }) => [partition, messages.at(-1)?.n ?? 0]),
     flush: Math.max(...ends.map(({ messages }) => messages.at(-1)?.flush ?? 0)),
+    work,
+    moves: work.transactions.length === 0 && !isMapBehind(lead.messages) ? (lastBlock?.moves ?? []) : [],
   };
+}
+
+/** True if a map stands behind the last block. */
+function isMapBehind(messages: readonly LogMessage[]): boolean {
+  const kinds = messages.flatMap(({ entries }) => entries.map(({ kind }) => kind));
+  return kinds.lastIndexOf("map") > kinds.lastIndexOf("block");
 }
 
 function latestOf(
@@ -117,17 +133,23 @@ function latestOf(
 /** Declared gas after the last block, and all hashes. */
 function readTransactions(ends: readonly LogEnd[], recent: RecentHashes, openNumber: number): { gas: number } {
   let gas = 0;
+  const counted = new Set<string>(); // One that is sequenced again counts once.
   for (const { partition, messages } of ends) {
     assert(reachesBlock(messages), `log of partition ${partition} does not reach back to a block`);
     let opened = 0;
     for (const { entries } of messages) {
       for (const entry of entries) {
         if (entry.kind === "block" || entry.kind === "genesis") opened = entry.opens.number;
-        if (entry.kind !== "run") continue;
+        if (entry.kind !== "run" && entry.kind !== "group") continue;
         const records = entry.transactions;
         for (let at = 0; at < records.length; at += txBytes(records, at)) {
+          const isOpen = opened === openNumber;
+          const hash = isOpen ? hexOf(records, at + TX.hash, at + TX.hash + 32) : "";
+          if (counted.has(hash)) continue;
           addHash(recent, records, at + TX.hash);
-          if (opened === openNumber) gas += txGasLimit(records, at);
+          if (!isOpen) continue;
+          counted.add(hash);
+          gas += txGasLimit(records, at);
         }
       }
     }
@@ -151,9 +173,10 @@ function snapshotOf(lead: LogMessage[], ends: readonly LogEnd[], limits: Sequenc
     for (const { flush, entries } of messages) {
       if (flush <= last.flush) continue;
       for (const entry of entries) {
-        if (entry.kind !== "run") continue;
-        bytes += entry.transactions.length + entry.nonces.length;
-        transactions += entry.transactions.length > 0 ? 1 : 0;
+        if (entry.kind !== "run" && entry.kind !== "group" && entry.kind !== "apply") continue;
+        if (entry.kind === "apply") bytes += entry.writes.length + entry.results.length;
+        else bytes += entry.transactions.length + (entry.kind === "run" ? entry.nonces.length : 0);
+        transactions += entry.kind !== "apply" && entry.transactions.length > 0 ? 1 : 0;
       }
     }
   }

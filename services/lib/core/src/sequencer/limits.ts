@@ -1,3 +1,6 @@
+import type { LockLimits } from "./lock-machine.ts";
+import { lockLimits } from "./lock-machine.ts";
+
 /** Bounds of the sequencer. Every queue, wait and batch has one; what goes over it is refused by a code that names it. */
 export interface SequencerLimits {
   /** Senders remembered; beyond that the one unused longest and with nothing open is forgotten and asked again. */
@@ -30,6 +33,14 @@ export interface SequencerLimits {
   askSendersMax: number; //         addresses in one request for nonces
   askRetryMs: number; //            pause before a partition that gave no answer is asked again
   fullRetryMs: number; //           pause after the server refused an append for want of room
+  declaredMax: number; //           accounts that a prediction may bring a transaction's declared set to
+  groupMembersMax: number;
+  groupGasMax: number; //           declared gas of one group's members, unless one alone has more
+  groupBytesMax: number; //         of its members' records
+  groupsMax: number; //             groups without `apply` or `abort`
+  retriesMax: number; //            missed transactions to be sequenced again; above that nothing new is sequenced
+  lock: LockLimits; //              of each group's machine
+  moveMs: number; //                how long ranges that move may take to be written out
 }
 
 const MIB = 1_048_576;
@@ -62,4 +73,12 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   askSendersMax: 2_048,
   askRetryMs: 100,
   fullRetryMs: 1_000,
+  declaredMax: 256,
+  groupMembersMax: 512,
+  groupGasMax: 100_000_000,
+  groupBytesMax: MIB,
+  groupsMax: 1_024,
+  retriesMax: 16_384,
+  lock: lockLimits,
+  moveMs: 30_000,
 };

@@ -17,7 +17,7 @@ export interface PartitionTable {
   lanes: Lane[];
 }
 /** One partition. */
-interface Lane {
+export interface Lane {
   applied: number; //        n of the last report
   reportedAt: number; //     ms
   stopped: boolean;
@@ -27,9 +27,20 @@ interface Lane {
   appendedBytes: number; //  by this leader
   /** Sum of bytes up to and including message n, at n % lagMessagesMax. */
   sums: Float64Array;
+  /** Up to this message every local transaction is resolved: it has come to an end, or its miss is taken. */
+  settled: number;
+  workN: number; //          last message with local transactions
+  reportedBlock: number; //  open block of the last report
+  reportedSettled: number; // and its settledN
+  reportedMisses: number; //  and its misses
+  missesTaken: number; //    of the open block
+  isToldSilent: boolean; //  groups know that it is silent
   /** Senders who wait for this partition to catch up; through SenderTable.link. */
   parkedFirst: number;
   parkedLast: number;
+  /** Senders who wait for their local transactions here to be resolved. */
+  settlingFirst: number;
+  settlingLast: number;
   asking: Int32Array; //     senders whose nonces are asked now; empty if no request is out
   askable: number[]; //      senders to be asked next
   askAt: number; //          not before, ms
@@ -53,8 +64,17 @@ export function openPartitionTable(positions: [PartitionId, number][], limits: S
       firstN: n + 1,
       appendedBytes: 0,
       sums: new Float64Array(limits.lagMessagesMax),
+      settled: n,
+      workN: 0,
+      reportedBlock: 0,
+      reportedSettled: 0,
+      reportedMisses: 0,
+      missesTaken: 0,
+      isToldSilent: false,
       parkedFirst: -1,
       parkedLast: -1,
+      settlingFirst: -1,
+      settlingLast: -1,
       asking: new Int32Array(0),
       askable: [],
       askAt: 0,
@@ -69,16 +89,42 @@ export function slotOf(table: PartitionTable, id: PartitionId): number {
   return slot;
 }
 
-/** Takes a report in; one of an unknown partition changes nothing. `n` goes back when a host starts again from a snapshot. */
-export function noteReport(table: PartitionTable, report: Report, now: number): void {
+/**
+ * Takes a report in; one of an unknown partition changes nothing. `n` goes back when a host starts again from a snapshot.
+ * @returns the partition's slot, or -1
+ */
+export function noteReport(table: PartitionTable, report: Report, now: number): number {
   const slot = (table.slots[report.partition] ?? 0) - 1;
   const lane = table.lanes[slot];
-  if (lane === undefined) return;
+  if (lane === undefined) return -1;
   lane.applied = report.n;
   lane.reportedAt = now;
   lane.stopped = report.stopped !== null;
   lane.memoryBytes = report.memoryBytes;
   lane.memoryBytesMax = report.memoryBytesMax;
+  lane.reportedBlock = report.closedBlock + 1;
+  lane.reportedSettled = Math.min(report.settledN, report.n);
+  lane.reportedMisses = report.misses;
+  return slot;
+}
+
+/**
+ * Moves on what counts as resolved. A report counts only if it speaks of the open block and all the misses that it counts are
+ * taken. True if something was.
+ */
+export function settleLane(lane: Lane, openBlock: number): boolean {
+  if (lane.reportedBlock !== openBlock || lane.missesTaken < lane.reportedMisses) return false;
+  if (lane.reportedSettled <= lane.settled) return false;
+  lane.settled = lane.reportedSettled;
+  return true;
+}
+
+/** A block stands in all logs: everything before it is resolved. */
+export function closeLanes({ lanes, n }: PartitionTable): void {
+  lanes.forEach((lane, slot) => {
+    lane.settled = n[slot]!;
+    lane.missesTaken = 0;
+  });
 }
 
 /** Counts an acknowledged message. */

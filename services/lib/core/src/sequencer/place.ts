@@ -1,72 +1,159 @@
-/** Sequencing: which record gets the next index, and what happens to one that cannot have it yet. */
-import { sameBytes } from "../bytes.ts";
+/** Sequencing: what comes into the flush being filled, and what happens to a record that cannot come in yet. */
+import { hexOf, sameBytes } from "../bytes.ts";
 import { SUBMIT } from "../messages.ts";
-import { TX, txBytes, txGasLimit, NONCE_BYTES } from "../transactions.ts";
-import { addTransaction, rememberSender } from "./flush-buffer.ts";
+import { DECLARED_BYTES, MODE, NONCE_BYTES, TX } from "../transactions.ts";
+import { addCandidate } from "./candidates.ts";
+import { demandedHome, isResolved, noteLocalFlight } from "./flights.ts";
+import { addLocal, countTransaction, rememberSender, rowsOf } from "./flush-buffer.ts";
+import { isHeldUp } from "./moves.ts";
 import { isFull, isSilent, lagBytes } from "./partition-table.ts";
+import { queueLast, queueList } from "./ready.ts";
 import { addHash, hasHash } from "./recent-hashes.ts";
 import type { Sequencer } from "./state.ts";
-import { homeOfRecord, ownerOfSender, settle } from "./state.ts";
+import { settle } from "./state.ts";
+import type { Turn } from "./turn.ts";
+import { declaredSetOf, turnOf } from "./turn.ts";
 import { removeWaiting, WAIT, waitFor } from "./waiting.ts";
 
-/** What became of a record whose turn it is. A number from 0 on: it waits for the partition of that slot to catch up. */
-export const PLACED = { sequenced: -1, refused: -2, noRoom: -3 } as const;
+/**
+ * What became of a record whose turn it is. A number from 0 on: it waits for the partition of that slot to catch up.
+ * `behindGroup`: for an account of the group in `Sequencer.inTheWay`. `unresolved`: for the sender's own transactions.
+ */
+export const PLACED = { sequenced: -1, refused: -2, noRoom: -3, behindGroup: -4, nextFlush: -5, unresolved: -6 } as const;
 
 /** A sender with many records ready gives way to the next one after so many. */
 const TURN_RECORDS_MAX = 64;
+const WHOLE_KEYS = ["whole"];
 
-/** True while nothing at all can be sequenced. */
+/** True while nothing new can be sequenced. */
 export function isClosed(sequencer: Sequencer, now: number): boolean {
-  const { filling, blocks, limits, flight } = sequencer;
-  if (filling.closes || filling.full || blocks.closesFirst || now < sequencer.fullUntil) return true;
+  const { filling, blocks, limits, flight, retries } = sequencer;
+  if (filling.full || filling.candidates.whole || blocks.isFull || blocks.closesFirst || isHeldUp(sequencer)) return true;
+  if (now >= blocks.dueAt || now < sequencer.fullUntil || retries.count >= limits.retriesMax) return true;
   const closing = flight !== null && flight.step.opens !== null ? 1 : 0;
   return blocks.unsealed.length + closing >= limits.unsealedMax;
 }
 
 /**
- * Gives the next index to a record that stands at its sender's next nonce, if it can have it; decides the record if it is
- * refused. The caller has asked `isClosed`.
+ * Sequences a record that stands at its sender's next nonce, if it can be; decides the record if it is refused. The caller has
+ * asked `isClosed`.
  */
-export function place(sequencer: Sequencer, sender: number, submit: number, record: number, at: number, now: number): number {
-  const { partitions, limits, filling, senders, blocks } = sequencer;
-  const payload = sequencer.submits.payloads[submit]!;
-  const home = homeOfRecord(sequencer, payload, at);
-  const owner = ownerOfSender(sequencer, sender);
-  const isHomeSilent = isSilent(partitions, home, now, limits.silentMs);
-  if (isHomeSilent || isSilent(partitions, owner, now, limits.silentMs)) {
-    settle(sequencer, submit, record, SUBMIT.partitionSilent, partitions.ids[isHomeSilent ? home : owner]!);
-    return PLACED.refused;
+export const place = (sequencer: Sequencer, sender: number, submit: number, record: number, at: number, now: number): number =>
+  placeTurn(sequencer, turnOf(sequencer, sender, submit, record, at), now);
+
+/** The same for any transaction whose turn it is. One that is sequenced again is never refused. */
+export function placeTurn(sequencer: Sequencer, turn: Turn, now: number): number {
+  const { senders, filling } = sequencer;
+  const { sender, retry } = turn;
+  if (retry === null && senders.careful[sender] === 1) {
+    if (sequencer.retries.bySender.has(sender) || !isResolved(sequencer, sender)) return PLACED.unresolved;
+    senders.careful[sender] = 0;
   }
-  const isHomeFull = isFull(partitions, home);
-  if (isHomeFull || isFull(partitions, owner)) {
-    settle(sequencer, submit, record, SUBMIT.partitionFull, partitions.ids[isHomeFull ? home : owner]!);
-    return PLACED.refused;
-  }
-  if (lagBytes(partitions, home) > limits.lagBytesMax) return home;
-  if (owner !== home && lagBytes(partitions, owner) > limits.lagBytesMax) return owner;
-  const bytes = txBytes(payload, at);
-  if (filling.count >= limits.flushTransactionsMax || filling.bytes + bytes + NONCE_BYTES > limits.flushBytesMax) {
-    filling.full = true;
-    return PLACED.noRoom;
-  }
-  const gas = txGasLimit(payload, at);
-  if (filling.count > 0 && filling.gas + gas > limits.flushGasMax) {
-    filling.full = true;
-    return PLACED.noRoom;
-  }
-  if (blocks.gas + filling.gas + gas > blocks.open.gasLimit) {
-    filling.closes = true;
-    return PLACED.noRoom;
-  }
-  if (filling.count === 0) filling.firstAt = now;
+  const isMember = turn.home < 0 || filling.candidates.whole;
+  const closed = isMember ? memberAway(sequencer, turn, now) : localAway(sequencer, turn, now);
+  if (closed !== PLACED.sequenced) return closed;
   const flush = sequencer.flushAcknowledged + (sequencer.flight === null ? 1 : 2);
+  const home = demandedHome(sequencer, sender);
+  if (!isMember) {
+    if (home >= 0 && home !== turn.home) return PLACED.unresolved;
+    if (senders.memberFlush[sender] === flush) return PLACED.nextFlush; // Locals stand before groups in a flush.
+  } else if (home >= 0 && !filling.candidates.whole && !turn.participants.includes(home)) return PLACED.unresolved;
+  if (!hasRoom(sequencer, turn)) return PLACED.noRoom;
+  if (isMember) {
+    const joined = join(sequencer, turn, home);
+    if (joined !== PLACED.sequenced) return joined;
+  }
   if (senders.lastFlush[sender] !== flush) rememberSender(filling, senders, sender);
-  addTransaction(filling, submit, record, at, home, owner, bytes, gas);
+  countTransaction(filling, turn, now);
+  if (isMember) senders.memberFlush[sender] = flush;
+  else {
+    addLocal(filling, turn);
+    noteLocalFlight(sequencer, sender, turn.home);
+  }
   senders.lastFlush[sender] = flush;
+  if (retry !== null) return PLACED.sequenced;
+  const { payload, at } = turn;
   senders.next[sender]!++;
   for (let index = 0; index < 32; index++) senders.lastHash[sender * 32 + index] = payload[at + TX.hash + index]!;
   addHash(sequencer.recent, payload, at + TX.hash);
   return PLACED.sequenced;
+}
+
+/** Whether a local transaction's partitions can take it; `sequenced` if they can. */
+function localAway(sequencer: Sequencer, turn: Turn, now: number): number {
+  const { home, owner } = turn;
+  const other = owner < 0 ? home : owner;
+  const { partitions, limits } = sequencer;
+  if (isSilent(partitions, home, now, limits.silentMs)) return refuse(sequencer, turn, SUBMIT.partitionSilent, home);
+  if (isSilent(partitions, other, now, limits.silentMs)) return refuse(sequencer, turn, SUBMIT.partitionSilent, other);
+  if (isFull(partitions, home)) return refuse(sequencer, turn, SUBMIT.partitionFull, home);
+  if (isFull(partitions, other)) return refuse(sequencer, turn, SUBMIT.partitionFull, other);
+  if (lagBytes(partitions, home) > limits.lagBytesMax) return home;
+  if (other !== home && lagBytes(partitions, other) > limits.lagBytesMax) return other;
+  return PLACED.sequenced;
+}
+
+/** The same for a group's member. */
+function memberAway(sequencer: Sequencer, turn: Turn, now: number): number {
+  const { partitions, limits } = sequencer;
+  const all = sequencer.filling.candidates.whole ? partitions.ids.map((_, slot) => slot) : turn.participants;
+  const writers = turn.owner < 0 ? all : [...all, turn.owner];
+  for (const slot of turn.codeOwners.length === 0 ? writers : [...writers, ...turn.codeOwners]) {
+    if (isSilent(partitions, slot, now, limits.silentMs)) return refuse(sequencer, turn, SUBMIT.partitionSilent, slot);
+  }
+  for (const slot of writers) {
+    if (isFull(partitions, slot)) {
+      const refused = refuse(sequencer, turn, SUBMIT.partitionFull, slot);
+      if (refused === PLACED.refused) return refused;
+    }
+    if (lagBytes(partitions, slot) > limits.lagBytesMax) return slot;
+  }
+  return PLACED.sequenced;
+}
+
+/** What is accepted is not refused: it waits for a silent partition, and a full one takes it. */
+function refuse(sequencer: Sequencer, { retry, submit, record }: Turn, code: number, slot: number): number {
+  if (retry !== null) return code === SUBMIT.partitionFull ? PLACED.sequenced : PLACED.nextFlush;
+  settle(sequencer, submit, record, code, sequencer.partitions.ids[slot]!);
+  return PLACED.refused;
+}
+
+function hasRoom(sequencer: Sequencer, { bytes, gas, retry }: Turn): boolean {
+  const { filling, limits, blocks } = sequencer;
+  const rows = rowsOf(filling);
+  const isOver = rows >= limits.flushTransactionsMax || filling.bytes + bytes + NONCE_BYTES > limits.flushBytesMax;
+  if (isOver || (rows > 0 && filling.gas + gas > limits.flushGasMax)) {
+    filling.full = true;
+    return false;
+  }
+  // The block has counted one that is sequenced again.
+  if (retry === null && blocks.gas + filling.blockGas + gas > blocks.open.gasLimit) {
+    blocks.isFull = true;
+    return false;
+  }
+  return true;
+}
+
+/** Makes it a member of the group that its accounts lead to, if that can be. */
+function join(sequencer: Sequencer, turn: Turn, home: number): number {
+  const { filling, groups, limits } = sequencer;
+  const set = turn.set ?? declaredSetOf(turn.payload, turn.at).slice();
+  if (filling.candidates.whole) {
+    return addCandidate(filling.candidates, turn, set, WHOLE_KEYS, -1, limits) ? PLACED.sequenced : PLACED.nextFlush;
+  }
+  if (groups.whole !== null || groups.open + filling.candidates.groups >= limits.groupsMax) return PLACED.nextFlush;
+  const keys = [`s${turn.sender}`];
+  for (let at = 0; at < set.length; at += DECLARED_BYTES) {
+    if (set[at] === MODE.code) continue;
+    const key = hexOf(set, at + 1, at + DECLARED_BYTES);
+    const group = groups.standing.get(key);
+    if (group !== undefined) {
+      sequencer.inTheWay = group;
+      return PLACED.behindGroup;
+    }
+    keys.push(key);
+  }
+  return addCandidate(filling.candidates, turn, set, keys, home, limits) ? PLACED.sequenced : PLACED.nextFlush;
 }
 
 /**
@@ -109,7 +196,7 @@ export function pump(sequencer: Sequencer, now: number): void {
     sequencer.readyFirst = senders.link[sender]!;
     if (sequencer.readyFirst < 0) sequencer.readyLast = -1;
     senders.queued[sender] = 0;
-    if (outcome >= 0) park(sequencer, sender, outcome);
+    if (outcome !== PLACED.sequenced && outcome !== PLACED.refused) park(sequencer, sender, outcome);
     else if (senders.ready[sender]! > 0) queueLast(sequencer, sender);
   }
 }
@@ -121,7 +208,7 @@ function pumpSender(sequencer: Sequencer, sender: number, now: number): number {
     if (isClosed(sequencer, now)) return PLACED.noRoom;
     const node = senders.first[sender]!;
     const outcome = place(sequencer, sender, waiting.submit[node]!, waiting.record[node]!, waiting.at[node]!, now);
-    if (outcome >= 0 || outcome === PLACED.noRoom) return outcome;
+    if (outcome !== PLACED.sequenced && outcome !== PLACED.refused) return outcome;
     removeWaiting(waiting, senders, node);
     // Behind a refused one the others stand before a gap.
     senders.ready[sender] = outcome === PLACED.refused ? 0 : senders.ready[sender]! - 1;
@@ -129,37 +216,63 @@ function pumpSender(sequencer: Sequencer, sender: number, now: number): number {
   return PLACED.sequenced;
 }
 
-function queueLast(sequencer: Sequencer, sender: number): void {
-  const { senders } = sequencer;
+/** The sender waits for what stands in its way; others go on. */
+function park(sequencer: Sequencer, sender: number, outcome: number): void {
+  const { senders, partitions, later } = sequencer;
   senders.queued[sender] = 1;
-  senders.link[sender] = -1;
-  if (sequencer.readyLast < 0) sequencer.readyFirst = sender;
-  else senders.link[sequencer.readyLast] = sender;
-  sequencer.readyLast = sender;
+  if (outcome >= 0) {
+    const lane = partitions.lanes[outcome]!;
+    [lane.parkedFirst, lane.parkedLast] = append(sequencer, lane.parkedFirst, lane.parkedLast, sender);
+  } else if (outcome === PLACED.nextFlush) {
+    [later.first, later.last] = append(sequencer, later.first, later.last, sender);
+  } else if (outcome === PLACED.behindGroup) {
+    const group = sequencer.inTheWay!;
+    [group.parkedFirst, group.parkedLast] = append(sequencer, group.parkedFirst, group.parkedLast, sender);
+  } else if (senders.flightGroups[sender]! > 0 || sequencer.retries.bySender.has(sender) || isResolved(sequencer, sender)) {
+    senders.parked[sender] = 1; // Until its groups have ended and its misses are sequenced again.
+  } else {
+    const lane = partitions.lanes[senders.flightHome[sender]!]!;
+    [lane.settlingFirst, lane.settlingLast] = append(sequencer, lane.settlingFirst, lane.settlingLast, sender);
+  }
 }
 
-/** The sender waits for one partition; others go on. */
-function park(sequencer: Sequencer, sender: number, slot: number): void {
-  const { senders } = sequencer;
-  const lane = sequencer.partitions.lanes[slot]!;
-  senders.queued[sender] = 1;
+function append({ senders }: Sequencer, first: number, last: number, sender: number): [first: number, last: number] {
   senders.link[sender] = -1;
-  if (lane.parkedLast < 0) lane.parkedFirst = sender;
-  else senders.link[lane.parkedLast] = sender;
-  lane.parkedLast = sender;
+  if (last < 0) return [sender, sender];
+  senders.link[last] = sender;
+  return [first, sender];
 }
 
 /** Senders who waited for a partition that caught up, or that is silent now, have their turn again. */
 export function unpark(sequencer: Sequencer, now: number): void {
-  const { partitions, limits, senders } = sequencer;
+  const { partitions, limits } = sequencer;
   for (let slot = 0; slot < partitions.lanes.length; slot++) {
     const lane = partitions.lanes[slot]!;
     if (lane.parkedFirst < 0) continue;
     if (lagBytes(partitions, slot) > limits.lagBytesMax && !isSilent(partitions, slot, now, limits.silentMs)) continue;
-    if (sequencer.readyLast < 0) sequencer.readyFirst = lane.parkedFirst;
-    else senders.link[sequencer.readyLast] = lane.parkedFirst;
-    sequencer.readyLast = lane.parkedLast;
+    queueList(sequencer, lane.parkedFirst, lane.parkedLast);
     lane.parkedFirst = -1;
     lane.parkedLast = -1;
   }
+}
+
+/** Senders whose local transactions on this partition are resolved now have their turn. */
+export function unparkSettled(sequencer: Sequencer, slot: number, all: boolean): void {
+  const { partitions, senders } = sequencer;
+  const lane = partitions.lanes[slot]!;
+  while (lane.settlingFirst >= 0) {
+    const sender = lane.settlingFirst;
+    if (!all && senders.flightHome[sender] === slot && lane.settled < senders.flightN[sender]!) return;
+    lane.settlingFirst = senders.link[sender]!;
+    if (lane.settlingFirst < 0) lane.settlingLast = -1;
+    queueLast(sequencer, sender);
+  }
+}
+
+/** Senders who wait for the next flush. */
+export function unparkLater(sequencer: Sequencer): void {
+  const { later } = sequencer;
+  queueList(sequencer, later.first, later.last);
+  later.first = -1;
+  later.last = -1;
 }

@@ -2,7 +2,7 @@
  * What the scheduler knows about senders: an open-addressing table of packed rows, keyed by address.
  *
  * S1. A sender has one id while it is in the table; ids are small numbers, used again after the sender is forgotten.
- * S2. Only a known sender with nothing waiting and nothing unacknowledged is forgotten to make room.
+ * S2. Only a known sender with nothing waiting and nothing in the open block is forgotten to make room: all before is resolved.
  * S3. `next` counts what is sequenced, acknowledged or not; a flush that fails puts it back.
  */
 import { readU32, sameBytes } from "../bytes.ts";
@@ -28,6 +28,15 @@ export interface SenderTable {
   lastHash: Uint8Array; //    32 bytes each: the last transaction sequenced
   next: Float64Array; //      next nonce
   lastFlush: Float64Array; // flush that holds its last transaction; 0 if none since it is known here
+  topFlush: Float64Array; //  position of its last transaction: flush...
+  topIndex: Int32Array; //    ...and index
+  flightHome: Int32Array; //  slot of the partition that runs what is unresolved; -1 if nothing ever was
+  flightN: Float64Array; //   last message of that partition's log with a local transaction of this sender; 0 if none
+  flightGroups: Int32Array; // memberships in groups without `apply` or `abort`
+  memberFlush: Float64Array; // flush that holds its last membership in a group
+  funded: Uint8Array; //      had a balance when its nonce was asked
+  careful: Uint8Array; //     missed: nothing new before everything is resolved
+  parked: Uint8Array; //      waits for its own transactions to be resolved
   arrival: Float64Array; //   rate cap: when the next record would be due at the steady rate, ms
   state: Uint8Array;
   touched: Uint8Array; //     second chance
@@ -55,6 +64,15 @@ export function openSenderTable(sendersMax: number, seed: number): SenderTable {
     lastHash: new Uint8Array(capacity * 32),
     next: new Float64Array(capacity),
     lastFlush: new Float64Array(capacity),
+    topFlush: new Float64Array(capacity),
+    topIndex: new Int32Array(capacity),
+    flightHome: new Int32Array(capacity),
+    flightN: new Float64Array(capacity),
+    flightGroups: new Int32Array(capacity),
+    memberFlush: new Float64Array(capacity),
+    funded: new Uint8Array(capacity),
+    careful: new Uint8Array(capacity),
+    parked: new Uint8Array(capacity),
     arrival: new Float64Array(capacity),
     state: new Uint8Array(capacity),
     touched: new Uint8Array(capacity),
@@ -82,11 +100,11 @@ export function findSender(table: SenderTable, bytes: Uint8Array, offset: number
 
 /**
  * Adds a sender that is not in the table, in state `asking`.
- * @param flushAcknowledged senders whose last transaction is in a later flush are not forgotten
+ * @param flushResolved senders whose last transaction is in a later flush are not forgotten
  * @returns its id, or -1 if the table is full of senders that may not be forgotten
  */
-export function addSender(table: SenderTable, bytes: Uint8Array, offset: number, flushAcknowledged: number): number {
-  if (table.count === table.sendersMax && !evict(table, flushAcknowledged)) return -1;
+export function addSender(table: SenderTable, bytes: Uint8Array, offset: number, flushResolved: number): number {
+  if (table.count === table.sendersMax && !evict(table, flushResolved)) return -1;
   if (table.firstFree < 0 && table.used === table.capacity) grow(table);
   let id = table.firstFree;
   if (id >= 0) table.firstFree = table.link[id]!;
@@ -96,6 +114,15 @@ export function addSender(table: SenderTable, bytes: Uint8Array, offset: number,
   table.lastHash.fill(0, id * 32, id * 32 + 32);
   table.next[id] = 0;
   table.lastFlush[id] = 0;
+  table.topFlush[id] = 0;
+  table.topIndex[id] = 0;
+  table.flightHome[id] = -1;
+  table.flightN[id] = 0;
+  table.flightGroups[id] = 0;
+  table.memberFlush[id] = 0;
+  table.funded[id] = 0;
+  table.careful[id] = 0;
+  table.parked[id] = 0;
   table.arrival[id] = 0;
   table.state[id] = SENDER.asking;
   table.touched[id] = 0;
@@ -129,21 +156,18 @@ export function removeSender(table: SenderTable, id: number): void {
 }
 
 /** True if a sender may be forgotten (S2). */
-function isIdle(table: SenderTable, id: number, flushAcknowledged: number): boolean {
+function isIdle(table: SenderTable, id: number, flushResolved: number): boolean {
   return (
-    table.state[id] === SENDER.known &&
-    table.waiting[id] === 0 &&
-    table.queued[id] === 0 &&
-    table.lastFlush[id]! <= flushAcknowledged
+    table.state[id] === SENDER.known && table.waiting[id] === 0 && table.queued[id] === 0 && table.lastFlush[id]! <= flushResolved
   );
 }
 
-function evict(table: SenderTable, flushAcknowledged: number): boolean {
+function evict(table: SenderTable, flushResolved: number): boolean {
   const steps = Math.min(2 * table.used, EVICT_STEPS_MAX);
   for (let step = 0; step < steps; step++) {
     const id = table.hand;
     table.hand = id + 1 >= table.used ? 0 : id + 1;
-    if (!isIdle(table, id, flushAcknowledged)) continue;
+    if (!isIdle(table, id, flushResolved)) continue;
     if (table.touched[id] === 1) {
       table.touched[id] = 0;
       continue;
@@ -154,32 +178,47 @@ function evict(table: SenderTable, flushAcknowledged: number): boolean {
   return false;
 }
 
+/** Columns by the number of values that each sender has in them. */
+const COLUMNS = {
+  address: 20,
+  lastHash: 32,
+  next: 1,
+  lastFlush: 1,
+  topFlush: 1,
+  topIndex: 1,
+  flightHome: 1,
+  flightN: 1,
+  flightGroups: 1,
+  memberFlush: 1,
+  funded: 1,
+  careful: 1,
+  parked: 1,
+  arrival: 1,
+  state: 1,
+  touched: 1,
+  queued: 1,
+  first: 1,
+  last: 1,
+  waiting: 1,
+  ready: 1,
+  link: 1,
+} as const;
+
 function grow(table: SenderTable): void {
   const capacity = Math.min(table.capacity * 2, table.sendersMax);
   table.capacity = capacity;
-  table.address = moved(table.address, new Uint8Array(capacity * 20));
-  table.lastHash = moved(table.lastHash, new Uint8Array(capacity * 32));
-  table.next = moved(table.next, new Float64Array(capacity));
-  table.lastFlush = moved(table.lastFlush, new Float64Array(capacity));
-  table.arrival = moved(table.arrival, new Float64Array(capacity));
-  table.state = moved(table.state, new Uint8Array(capacity));
-  table.touched = moved(table.touched, new Uint8Array(capacity));
-  table.queued = moved(table.queued, new Uint8Array(capacity));
-  table.first = moved(table.first, new Int32Array(capacity));
-  table.last = moved(table.last, new Int32Array(capacity));
-  table.waiting = moved(table.waiting, new Int32Array(capacity));
-  table.ready = moved(table.ready, new Int32Array(capacity));
-  table.link = moved(table.link, new Int32Array(capacity));
+  for (const [name, width] of Object.entries(COLUMNS)) {
+    const column = name as keyof typeof COLUMNS;
+    const from = table[column];
+    const to = new (from.constructor as new (length: number) => typeof from)(capacity * width);
+    to.set(from);
+    (table as unknown as Record<string, typeof from>)[column] = to;
+  }
   table.mask = placesFor(capacity) - 1;
   table.places = new Int32Array(table.mask + 1);
   for (let id = 0; id < table.used; id++) {
     if (table.state[id] !== SENDER.free) place(table, id);
   }
-}
-
-function moved<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }
 
 /** At most half of the places are taken, so runs stay short. */

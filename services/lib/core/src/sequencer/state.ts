@@ -5,25 +5,43 @@
  * Q1. A transaction is sequenced only at its sender's next nonce; one that comes early waits, bounded, for its turn.
  * Q2. What is sequenced counts when its flush is acknowledged. Until then a repetition of it waits for the same acknowledgement.
  * Q3. At most one flush is outstanding. If it fails, it and the one being filled are taken back whole.
- * Q4. Indexes count a flush's positions over all partitions: transactions first, then seals, then the block, then the map.
- * Q5. Nothing that names a silent, stopped or full partition is sequenced; what names a lagging one waits.
+ * Q4. Indexes count a flush's positions over all partitions: first the ends of groups, then local transactions, then new groups, each
+ *     with its members behind it, then seals, then the block. A map stands alone.
+ * Q5. Nothing that names a silent, stopped or full partition is sequenced; what names a lagging one waits. What is accepted already
+ *     waits for a silent one and is not refused.
+ * Q6. A block closes when everything that was sequenced is resolved: no group, no retry, no waiter and no miss that is not taken.
  */
 import { assert } from "../assert.ts";
+import type { MovedRange } from "../entries.ts";
 import type { SubmitReply } from "../messages.ts";
 import type { PartitionId, RangeIndex, RangeMap } from "../ranges.ts";
 import { indexRanges } from "../ranges.ts";
-import { TX } from "../transactions.ts";
-import type { BlockStep, ChainBlocks, OpenWork } from "./chain-blocks.ts";
+import type { Rules } from "../rules.ts";
+import { ALL_RULES } from "../rules.ts";
+import { WHY } from "../touches.ts";
+import type { BlockStep, ChainBlocks } from "./chain-blocks.ts";
 import type { FlushBuffer } from "./flush-buffer.ts";
 import { openFlushBuffer } from "./flush-buffer.ts";
+import type { Groups, OpenGroup } from "./groups.ts";
+import { openGroups } from "./groups.ts";
+import type { LearnedWork } from "./learn-work.ts";
+import { restoreWork } from "./learn-work.ts";
 import type { SequencerLimits } from "./limits.ts";
+import type { Moving } from "./moves.ts";
+import { openMoving } from "./moves.ts";
 import type { PartitionTable } from "./partition-table.ts";
 import { openPartitionTable, slotOf } from "./partition-table.ts";
+import type { Predictor } from "./predict.ts";
+import { openPredictor } from "./predict.ts";
 import type { RecentHashes } from "./recent-hashes.ts";
+import type { Retries } from "./retries.ts";
+import { openRetries } from "./retries.ts";
 import type { SenderTable } from "./sender-table.ts";
 import { openSenderTable } from "./sender-table.ts";
 import type { Submits } from "./submits.ts";
 import { decide, openSubmits } from "./submits.ts";
+import type { Turn } from "./turn.ts";
+import { openTurn } from "./turn.ts";
 import type { Waiting } from "./waiting.ts";
 import { openWaiting } from "./waiting.ts";
 
@@ -35,6 +53,12 @@ export type SequencerEffect =
   | { kind: "ask"; partition: PartitionId; atN: number; addresses: Uint8Array }
   /** `latest` went on: say a beat. */
   | { kind: "sealed" }
+  /** The open block waits for everything to be resolved: say a beat. */
+  | { kind: "draining" }
+  /** A group makes no progress: say a beat. */
+  | { kind: "askAgain" }
+  /** Ranges were not written out in time: the map with this version will not come. */
+  | { kind: "moveFailed"; version: number }
   /** Publish the copy of the range map. */
   | { kind: "publishMap"; map: RangeMap }
   /** Two archives built different blocks: log an error, count it. The first one counts. */
@@ -49,7 +73,28 @@ export interface Flight {
   map: RangeMap | null;
   /** Declared gas in the open block before this flush. */
   gasBefore: number;
-  rangesBefore: RangeIndex;
+}
+
+/** What groups did, for the shell's metrics. */
+export interface GroupCounts {
+  groups: number;
+  members: number;
+  whole: number; // whole-system groups
+  aborts: number;
+  retries: number; // transactions sequenced again
+  unfitProposals: number;
+  /** Members of groups, by `WHY`. */
+  ends: Float64Array;
+  /** Local misses, by `WHY`. */
+  misses: Float64Array;
+  /** From the append of a group to the append of its end, ms; the shell takes them. */
+  heldMs: number[];
+}
+
+/** Senders who wait for the next flush; through SenderTable.link. */
+export interface SenderList {
+  first: number;
+  last: number;
 }
 
 export interface Sequencer {
@@ -63,8 +108,21 @@ export interface Sequencer {
   readonly waiting: Waiting;
   readonly submits: Submits;
   readonly blocks: ChainBlocks;
-  /** Always empty between flushes in these rules. */
-  readonly work: OpenWork;
+  readonly rules: Rules;
+  readonly predictor: Predictor;
+  readonly groups: Groups;
+  readonly retries: Retries;
+  readonly counts: GroupCounts;
+  /** Used again and again. */
+  readonly turn: Turn;
+  readonly later: SenderList;
+  /** The group that stood in the way of the last one placed. */
+  inTheWay: OpenGroup | null;
+  moving: Moving | null;
+  /** The open block is due and waits for everything to be resolved. */
+  isDraining: boolean;
+  /** Flush of the last block: everything up to it is resolved. */
+  blockFlush: number;
   /** The flush being filled. */
   filling: FlushBuffer;
   /** The flush outstanding, if `flight` is not null. */
@@ -76,8 +134,6 @@ export interface Sequencer {
   readyLast: number;
   /** The server had no room: nothing is tried before this time, ms. */
   fullUntil: number;
-  /** Takes effect right after the next block. */
-  mapPending: RangeMap | null;
   effects: SequencerEffect[];
   /** How often each SUBMIT code was given. */
   readonly decisions: Float64Array;
@@ -98,6 +154,12 @@ export interface SequencerStart {
   recent: RecentHashes;
   /** 32-bit number that nobody outside can foresee. */
   seed: number;
+  /** What stands in the open block, all of it unresolved until reported. */
+  work?: LearnedWork;
+  /** Ranges that the last block lets move and that no map has moved. */
+  moves?: MovedRange[];
+  /** Default: all. */
+  rules?: Rules;
 }
 
 /** A leader's bookkeeping at the start of its term. `now` in ms of any clock that does not go back. */
@@ -105,7 +167,7 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
   const { limits } = start;
   const partitions = openPartitionTable(start.positions, limits, now);
   assert(limits.flushTransactionsMax >= 1 && limits.sendersMax >= 1, "limits below 1");
-  return {
+  const sequencer: Sequencer = {
     limits,
     term: start.term,
     blockMs: start.blockMs,
@@ -116,7 +178,17 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
     waiting: openWaiting(),
     submits: openSubmits(limits.submitsMax),
     blocks: start.blocks,
-    work: { groups: 0, misses: 0 },
+    rules: start.rules ?? ALL_RULES,
+    predictor: openPredictor(),
+    groups: openGroups(),
+    retries: openRetries(),
+    counts: openCounts(),
+    turn: openTurn(),
+    later: { first: -1, last: -1 },
+    inTheWay: null,
+    moving: null,
+    isDraining: false,
+    blockFlush: start.work?.blockFlush ?? start.flush,
     filling: openFlushBuffer(limits.flushTransactionsMax, partitions.ids.length),
     sent: openFlushBuffer(limits.flushTransactionsMax, partitions.ids.length),
     flight: null,
@@ -124,12 +196,22 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
     readyFirst: -1,
     readyLast: -1,
     fullUntil: 0,
-    mapPending: null,
     effects: [],
     decisions: new Float64Array(256),
     positions: partitions.ids.map((id, slot) => [id, partitions.n[slot]!]),
   };
+  if (start.work !== undefined) restoreWork(sequencer, start.work, now);
+  if (start.moves !== undefined && start.moves.length > 0) {
+    sequencer.moving = openMoving(start.map, start.moves, start.blocks.open.number - 1, now + limits.moveMs);
+  }
+  return sequencer;
 }
+
+const openCounts = (): GroupCounts => ({
+  ...{ groups: 0, members: 0, whole: 0, aborts: 0, retries: 0, unfitProposals: 0, heldMs: [] },
+  ends: new Float64Array(Object.keys(WHY).length),
+  misses: new Float64Array(Object.keys(WHY).length),
+});
 
 /** Decides one record and counts the code. */
 export function settle(sequencer: Sequencer, submit: number, record: number, code: number, detail: number): void {
@@ -140,7 +222,3 @@ export function settle(sequencer: Sequencer, submit: number, record: number, cod
 /** Slot of the partition that owns a sender. */
 export const ownerOfSender = (sequencer: Sequencer, sender: number): number =>
   slotOf(sequencer.partitions, sequencer.ranges.ownerOf(sequencer.senders.address, sender * 20));
-
-/** Slot of the partition that runs the record. */
-export const homeOfRecord = (sequencer: Sequencer, records: Uint8Array, at: number): number =>
-  slotOf(sequencer.partitions, sequencer.ranges.ownerOf(records, at + TX.to));

@@ -266,7 +266,7 @@ test("old ones that waited for their sender's nonce do not count against it", ()
   submit(before, many(2));
   pass(before, 10);
   const leader = lead(chain, { senderRatePerSecond: 1_000, senderBurst: 2 }, 2);
-  flush(leader);
+  pass(leader, 0);
   leader.answers = false;
   const old = submit(leader, many(2));
   answerAsks(leader);

@@ -9,8 +9,10 @@ import { countReady, isClosed, place, PLACED, pump, settleOld } from "./place.ts
 import { chargeSender, isWithinRate } from "./sender-rate.ts";
 import { addSender, findSender, SENDER } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
-import { homeOfRecord, ownerOfSender, settle } from "./state.ts";
+import { settle } from "./state.ts";
 import { openSubmit } from "./submits.ts";
+import type { Turn } from "./turn.ts";
+import { turnOf } from "./turn.ts";
 import { addWaiting, lastNotAbove, WAIT } from "./waiting.ts";
 
 /**
@@ -44,7 +46,7 @@ function take(sequencer: Sequencer, submit: number, record: number, at: number, 
   if (txGasLimit(payload, at) > gasLimit) return settle(sequencer, submit, record, SUBMIT.gasLimit, gasLimit);
   let sender = findSender(senders, payload, at + TX.sender);
   if (sender < 0) {
-    sender = addSender(senders, payload, at + TX.sender, sequencer.flushAcknowledged);
+    sender = addSender(senders, payload, at + TX.sender, sequencer.blockFlush);
     if (sender < 0) return settle(sequencer, submit, record, SUBMIT.busy, 0);
     askSender(sequencer, sender);
   }
@@ -85,7 +87,7 @@ function hold(
     return settle(sequencer, submit, record, isSame ? SUBMIT.alreadyKnown : SUBMIT.replacement, 0);
   }
   if (!isWithinRate(sequencer, sender, now)) return refuseRate(sequencer, submit, record);
-  const slot = partitionInTheWay(sequencer, sender, payload, at, now);
+  const slot = partitionInTheWay(sequencer, turnOf(sequencer, sender, submit, record, at), now);
   if (slot >= 0) {
     const code = isSilent(partitions, slot, now, sequencer.limits.silentMs) ? SUBMIT.partitionSilent : SUBMIT.partitionFull;
     return settle(sequencer, submit, record, code, partitions.ids[slot]!);
@@ -98,12 +100,12 @@ function hold(
 }
 
 /** Slot of a partition because of which waiting makes no sense; -1 if there is none. */
-function partitionInTheWay(sequencer: Sequencer, sender: number, payload: Uint8Array, at: number, now: number): number {
+function partitionInTheWay(sequencer: Sequencer, turn: Turn, now: number): number {
   const { partitions, limits } = sequencer;
-  const home = homeOfRecord(sequencer, payload, at);
-  if (isSilent(partitions, home, now, limits.silentMs) || isFull(partitions, home)) return home;
-  const owner = ownerOfSender(sequencer, sender);
-  return isSilent(partitions, owner, now, limits.silentMs) || isFull(partitions, owner) ? owner : -1;
+  const { home, owner, participants, codeOwners } = turn;
+  const isAway = (slot: number) => isSilent(partitions, slot, now, limits.silentMs) || isFull(partitions, slot);
+  if (home >= 0) return isAway(home) ? home : isAway(owner) ? owner : -1;
+  return [...participants, ...codeOwners, owner].find(isAway) ?? -1;
 }
 
 interface Reason {

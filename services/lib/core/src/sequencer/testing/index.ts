@@ -11,6 +11,7 @@ export {
   lead,
   leadFresh,
   logOf,
+  moveAll,
   onlyAsk,
   pass,
   settleEffects,

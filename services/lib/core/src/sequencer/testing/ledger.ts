@@ -4,27 +4,52 @@
  */
 import { assert } from "../../assert.ts";
 import { hexOf, readU32, readU64, writeU64 } from "../../bytes.ts";
-import type { Entry } from "../../entries.ts";
+import type { ApplyEntry, AbortEntry, Entry, MovedRange, Position } from "../../entries.ts";
+import { NONCE_STATE_BYTES } from "../../engine.ts";
 import type { Report } from "../../messages.ts";
 import type { PartitionId, RangeIndex, RangeMap } from "../../ranges.ts";
 import { indexRanges } from "../../ranges.ts";
-import { NONCE, NONCE_BYTES, TX, txBytes, txIndex, txNonce } from "../../transactions.ts";
+import { NONCE, NONCE_BYTES, TX, txBytes, txCount, txIndex, txNonce } from "../../transactions.ts";
+
+export interface LedgerLog {
+  n: number;
+  flush: number;
+  open: number;
+  sealed: number;
+  /** Of the last block that named any. */
+  moves: { block: number; ranges: MovedRange[] } | null;
+}
 
 export interface Ledger {
   ranges: RangeIndex;
   /** By partition: n of the last message applied, open block, last sealed block. */
-  readonly logs: Map<PartitionId, { n: number; flush: number; open: number; sealed: number }>;
+  readonly logs: Map<PartitionId, LedgerLog>;
   /** Next nonce and last hash by sender, hex. */
   readonly nonces: Map<string, { next: number; hash: Uint8Array }>;
   /** Hashes of executed transactions with the partition, flush and index of each, hex. */
   readonly executed: Map<string, { partition: PartitionId; flush: number; index: number; sender: string; nonce: number }>;
+  /** Groups without an end, by "flush/index": where they stand, and on their home the members. */
+  readonly groups: Map<string, { position: Position; home: PartitionId; participants: PartitionId[]; transactions: Uint8Array }>;
+  /** Groups without an end in one partition's log. */
+  readonly locks: Map<PartitionId, Position[]>;
   /** Index after the last one seen, by flush: no two positions are the same. */
   readonly positions: Set<string>;
 }
 
 export function openLedger(map: RangeMap): Ledger {
-  const logs = new Map(map.partitions.map(({ id }) => [id, { n: 0, flush: 0, open: 0, sealed: -1 }]));
-  return { ranges: indexRanges(map), logs, nonces: new Map(), executed: new Map(), positions: new Set() };
+  const logs = new Map(
+    map.partitions.map(({ id }) => [id, { n: 0, flush: 0, open: 0, sealed: -1, moves: null as LedgerLog["moves"] }]),
+  );
+  const locks = new Map(map.partitions.map(({ id }): [PartitionId, Position[]] => [id, []]));
+  return {
+    ranges: indexRanges(map),
+    logs,
+    nonces: new Map(),
+    executed: new Map(),
+    positions: new Set(),
+    groups: new Map(),
+    locks,
+  };
 }
 
 /** Applies the next message of one partition's log. */
@@ -50,12 +75,52 @@ export function applyToLedger(ledger: Ledger, partition: PartitionId, flush: num
     if (entry.kind === "block") {
       assert(entry.number === log.open && entry.opens.number === log.open + 1, `block ${entry.number}, open is ${log.open}`);
       log.open = entry.opens.number;
+      log.moves = entry.moves.length > 0 ? { block: entry.number, ranges: entry.moves } : null;
     }
     if (entry.kind === "map") ledger.ranges = indexRanges(entry.map);
+    if (entry.kind === "group" || entry.kind === "lock") {
+      const position = { flush, index: entry.index };
+      ledger.locks.get(partition)?.push(position);
+      if (entry.kind === "lock") continue;
+      const { participants, transactions } = entry;
+      ledger.groups.set(`${flush}/${entry.index}`, { position, home: partition, participants, transactions });
+      last += txCount(transactions);
+    }
+    if (entry.kind === "apply" || entry.kind === "abort") endGroup(ledger, partition, entry);
   }
 }
 
-/** Transactions and nonce records of one run; returns the highest index. */
+/** Members that did not miss have run at their own positions. */
+function endGroup(ledger: Ledger, partition: PartitionId, entry: ApplyEntry | AbortEntry): void {
+  const { flush, index } = entry.group;
+  const locks = ledger.locks.get(partition) ?? [];
+  const place = locks.findIndex((lock) => lock.flush === flush && lock.index === index);
+  assert(place >= 0, `group ${flush}/${index} ends where it does not stand`);
+  locks.splice(place, 1);
+  const group = ledger.groups.get(`${flush}/${index}`);
+  if (group?.home !== partition) return;
+  ledger.groups.delete(`${flush}/${index}`);
+  if (entry.kind === "abort") return;
+  const missed = new Set<number>();
+  for (let at = 0; at < entry.misses.length; at += 4) missed.add(readU32(entry.misses, at));
+  const { transactions } = group;
+  for (let at = 0; at < transactions.length; at += txBytes(transactions, at)) {
+    if (!missed.has(txIndex(transactions, at))) noteExecuted(ledger, partition, flush, transactions, at);
+  }
+}
+
+function noteExecuted(ledger: Ledger, partition: PartitionId, flush: number, transactions: Uint8Array, at: number): void {
+  const index = txIndex(transactions, at);
+  const position = `${flush}/${index}`;
+  assert(!ledger.positions.has(position), `position ${position} is taken twice`);
+  ledger.positions.add(position);
+  const hash = hexOf(transactions, at + TX.hash, at + TX.hash + 32);
+  assert(!ledger.executed.has(hash), `transaction ${hash} runs twice`);
+  const sender = hexOf(transactions, at + TX.sender, at + TX.sender + 20);
+  ledger.executed.set(hash, { partition, flush, index, sender, nonce: txNonce(transactions, at) });
+}
+
+/** Transactions and nonce records of one run; returns the highest index of a transaction. */
 function applyRun(ledger: Ledger, partition: PartitionId, flush: number, transactions: Uint8Array, nonces: Uint8Array): number {
   let last = -1;
   for (let at = 0; at < transactions.length; at += txBytes(transactions, at)) {
@@ -63,13 +128,7 @@ function applyRun(ledger: Ledger, partition: PartitionId, flush: number, transac
     assert(index > last, "transactions are not in order of index");
     last = index;
     assert(ledger.ranges.ownerOf(transactions, at + TX.to) === partition, "a transaction stands in a foreign log");
-    const position = `${flush}/${index}`;
-    assert(!ledger.positions.has(position), `position ${position} is taken twice`);
-    ledger.positions.add(position);
-    const hash = hexOf(transactions, at + TX.hash, at + TX.hash + 32);
-    assert(!ledger.executed.has(hash), `transaction ${hash} runs twice`);
-    const sender = hexOf(transactions, at + TX.sender, at + TX.sender + 20);
-    ledger.executed.set(hash, { partition, flush, index, sender, nonce: txNonce(transactions, at) });
+    noteExecuted(ledger, partition, flush, transactions, at);
   }
   let lastNonce = -1;
   for (let at = 0; at < nonces.length; at += NONCE_BYTES) {
@@ -83,19 +142,23 @@ function applyRun(ledger: Ledger, partition: PartitionId, flush: number, transac
     assert(nonce === next, `sender ${sender}: nonce ${nonce}, next is ${next}`);
     ledger.nonces.set(sender, { next: nonce + 1, hash: nonces.slice(at + NONCE.hash, at + NONCE.hash + 32) });
   }
-  return Math.max(last, lastNonce);
+  return last;
 }
 
-/** Packed (u64 next nonce, b32 hash) for packed addresses. */
+/** Packed (u64 next nonce, u8 has a balance, b32 hash) for packed addresses; all have a balance. */
 export function noncesInLedger(ledger: Ledger, addresses: Uint8Array): Uint8Array {
-  const answer = new Uint8Array((addresses.length / 20) * 40);
-  for (let at = 0, to = 0; at < addresses.length; at += 20, to += 40) {
+  const answer = new Uint8Array((addresses.length / 20) * NONCE_STATE_BYTES);
+  for (let at = 0, to = 0; at < addresses.length; at += 20, to += NONCE_STATE_BYTES) {
     const found = ledger.nonces.get(hexOf(addresses, at, at + 20));
     writeU64(answer, to, found?.next ?? 0);
-    if (found !== undefined) answer.set(found.hash, to + 8);
+    answer[to + 8] = 1;
+    if (found !== undefined) answer.set(found.hash, to + 9);
   }
   return answer;
 }
+
+const handOversOf = (partition: PartitionId, ranges: readonly MovedRange[]) =>
+  ranges.filter(({ from }) => from === partition).map((range) => ({ ...range, chunks: [] }));
 
 export function reportOf(ledger: Ledger, partition: PartitionId, changes: Partial<Report> = {}): Report {
   const log = ledger.logs.get(partition);
@@ -113,6 +176,10 @@ export function reportOf(ledger: Ledger, partition: PartitionId, changes: Partia
     transactions: ledger.executed.size,
     busyMs: 0,
     stopped: null,
+    settledN: log.n,
+    misses: 0,
+    groups: (ledger.locks.get(partition) ?? []).map((group) => ({ group, held: true })),
+    handOvers: log.moves === null ? null : { block: log.moves.block, ranges: handOversOf(partition, log.moves.ranges) },
     ...changes,
   };
 }

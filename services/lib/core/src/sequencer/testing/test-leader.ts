@@ -1,6 +1,6 @@
 /** A leader without a shell, for tests: a sequencer, the logs that it appends to, and a ledger that applies them at once. */
 import { assert } from "../../assert.ts";
-import type { Entry, LogMessage } from "../../entries.ts";
+import type { Entry, LogMessage, MovedRange } from "../../entries.ts";
 import type { SubmitReply } from "../../messages.ts";
 import { SUBMIT } from "../../messages.ts";
 import type { PartitionId } from "../../ranges.ts";
@@ -10,6 +10,7 @@ import type { FlushPlan } from "../flush.ts";
 import { flushAppended, flushFull, planFlush } from "../flush.ts";
 import { takeBuilt, takeEffects, takeReport, tickSequencer } from "../lead.ts";
 import { learnChain } from "../learn.ts";
+import { startMove } from "../moves.ts";
 import type { SequencerLimits } from "../limits.ts";
 import { sequencerLimits } from "../limits.ts";
 import { openRecentHashes } from "../recent-hashes.ts";
@@ -142,6 +143,15 @@ export function startFlush(leader: TestLeader): FlushPlan | undefined {
   leader.plan = planFlush(leader.sequencer, leader.now, unixMs, () => new Uint8Array(32).fill(leader.now & 255));
   settleEffects(leader);
   return leader.plan;
+}
+
+/** Lets everything that partition 0 owns move to partition 1 with the next block. */
+export function moveAll({ sequencer }: TestLeader): MovedRange[] {
+  const next = sequencer.ranges.map.ranges[1]?.first ?? "";
+  const last = (BigInt(`0x${next}`) - 1n).toString(16).padStart(40, "0");
+  const moves = [{ from: 0, to: 1, first: "0".repeat(40), last }];
+  startMove(sequencer, moves);
+  return moves;
 }
 
 /** The outcome of the flush that was started. */

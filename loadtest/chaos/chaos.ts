@@ -6,7 +6,21 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { IoError, type RangeMap, assert, indexRanges } from "@meridian/core";
-import { type Cluster, RpcClient, compile, deployTokens, loadAccounts, nextNonces, random } from "@meridian/launcher";
+import {
+  type Cluster,
+  RpcClient,
+  type TestAccount,
+  type Token,
+  approveData,
+  compile,
+  createdAddress,
+  deployTokens,
+  loadAccounts,
+  nextNonces,
+  random,
+  sendAndConfirm,
+  sign,
+} from "@meridian/launcher";
 import { RpcSource, type VerifyReport, describeDifference, verify } from "@meridian/verify";
 import { type SteadyLoad, startSteadyLoad } from "../workloads/steady.ts";
 import { type Checked, checkAfter } from "./check.ts";
@@ -42,6 +56,8 @@ export interface ChaosReport {
 }
 
 const EACH = 1_000_000_000;
+const DEPLOY_GAS_LIMIT = 1_000_000;
+const APPROVE_GAS_LIMIT = 80_000;
 const SETTLE_MS = 1_000;
 const RECOVER_MS_MAX = 60_000;
 const STALL_MS_MAX = 90_000;
@@ -61,6 +77,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     assert(token !== undefined, "DemoToken.sol holds DemoToken");
     say(`deploying tokens for ${accounts.length} accounts`);
     const tokens = await deployTokens({ rpc, chainId, ranges, token, deployers: accounts, holders: accounts, each: EACH });
+    const forwarder = await deployForwarder(rpc, chainId, accounts, tokens);
     const nonces = await nextNonces(rpc, accounts);
     const first = Number(await rpc.call<string>("eth_blockNumber")) + 1;
     const { transactionsPerSecond } = options;
@@ -70,6 +87,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       accounts,
       nonces,
       tokens,
+      forwarder,
       transactionsPerSecond,
       seed,
       stallMsMax: STALL_MS_MAX,
@@ -87,6 +105,32 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     await leaders.stop();
     rpc.close();
   }
+}
+
+/** A contract that moves its callers' tokens on whatever partition they stand, and everybody's leave for it to do so. */
+async function deployForwarder(
+  rpc: RpcClient,
+  chainId: number,
+  accounts: readonly TestAccount[],
+  tokens: readonly Token[],
+): Promise<Uint8Array> {
+  const [deployer] = accounts;
+  const contract = compile("TestForwarder.sol")["TestForwarder"];
+  assert(deployer !== undefined && contract !== undefined, "there is somebody to deploy TestForwarder");
+  const [nonce = 0] = await nextNonces(rpc, [deployer]);
+  const gas = { valueWei: 0n, gasLimit: DEPLOY_GAS_LIMIT };
+  await sendAndConfirm(rpc, [sign(chainId, deployer, { nonce, to: null, data: contract.initCode, ...gas })]);
+  const address = createdAddress(deployer, nonce);
+  const nonces = await nextNonces(rpc, accounts);
+  const data = approveData(address);
+  for (const [number, token] of tokens.entries()) {
+    const approvals = accounts.map((account, index) => {
+      const own = { nonce: (nonces[index] ?? 0) + number, to: token.addressBytes, data, valueWei: 0n };
+      return sign(chainId, account, { ...own, gasLimit: APPROVE_GAS_LIMIT });
+    });
+    await sendAndConfirm(rpc, approvals);
+  }
+  return address;
 }
 
 /** Why a report is a failure; empty if it is none. */

@@ -14,6 +14,8 @@ export interface SteadyOptions {
   /** Next nonce of each account. */
   nonces: readonly number[];
   tokens: readonly Token[];
+  /** Half of the transfers go through this contract and cross partitions. */
+  forwarder?: Uint8Array | undefined;
   transactionsPerSecond: number;
   seed: number;
   /** Nothing acknowledged for this long is a failure. */
@@ -34,6 +36,7 @@ export interface SteadyLoad {
 const LANES = 4;
 const BATCH = 25;
 const AMOUNT_MAX = 10;
+const CROSSING = 0.5;
 
 export function startSteadyLoad(options: SteadyOptions): SteadyLoad {
   const transfers: Transfer[] = [];
@@ -50,7 +53,8 @@ export function startSteadyLoad(options: SteadyOptions): SteadyLoad {
     const indexes = [...options.accounts.keys()].filter((index) => index % LANES === lane);
     const accounts = indexes.flatMap((index) => options.accounts[index] ?? []);
     const nonces = indexes.map((index) => options.nonces[index] ?? 0);
-    const { rpc, chainId, tokens, seed, stallMsMax } = options;
+    const { rpc, chainId, tokens, seed, stallMsMax, forwarder: address } = options;
+    const forwarder = address === undefined ? undefined : { address, share: CROSSING };
     await delay((periodMs / LANES) * lane);
     for (let round = 0; !isStopped; round++) {
       const startedAt = performance.now();
@@ -68,6 +72,7 @@ export function startSteadyLoad(options: SteadyOptions): SteadyLoad {
         count: order.length,
         seed: seed + lane + round * LANES,
         amountMax: AMOUNT_MAX,
+        forwarder,
       });
       for (const [place, index] of order.entries()) nonces[index] = part.nonces[place] ?? 0;
       const global = (place: number) => indexes[order[place] ?? 0] ?? 0;

@@ -22,7 +22,7 @@ export { sign } from "./workload/sign.ts";
 export type { Signed, Unsigned } from "./workload/sign.ts";
 export { TRANSFER_GAS_LIMIT, createdAddress, deployTokens, nextNonces, sendAndConfirm, transferData } from "./workload/token.ts";
 export type { Token } from "./workload/token.ts";
-export { dealLanes, planTransfers, random } from "./workload/transfers.ts";
+export { approveData, dealLanes, planTransfers, random } from "./workload/transfers.ts";
 export type { Transfer } from "./workload/transfers.ts";
 export { openingCount, planPools, planTraffic } from "./workload/traffic.ts";
 export { ROUTER_GAS_LIMIT, deployExchange, exchangeOf, poolOf, routerCalls } from "./workload/uniswap.ts";

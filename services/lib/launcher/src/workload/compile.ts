@@ -19,7 +19,8 @@ interface Solc {
   compile(input: string, callbacks: { import: (path: string) => { contents: string } | { error: string } }): string;
 }
 
-export type ContractFile = "DemoToken.sol" | "TestCollectible.sol" | "TestGovernance.sol" | "TestVaults.sol";
+export type ContractFile =
+  "DemoToken.sol" | "TestCollectible.sol" | "TestForwarder.sol" | "TestGovernance.sol" | "TestVaults.sol";
 
 const require = createRequire(import.meta.url);
 

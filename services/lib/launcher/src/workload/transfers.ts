@@ -20,7 +20,29 @@ export interface TransferPlan {
   count: number;
   seed: number;
   amountMax: number;
+  /** Some go through a contract elsewhere that moves its caller's tokens: they cross partitions. */
+  forwarder?: { address: Uint8Array; share: number } | undefined;
   onProgress?: (signed: number) => void;
+}
+
+const FORWARD_GAS_LIMIT = 200_000;
+
+/** forward(token, to, amount) of TestForwarder.sol */
+function forwardData(token: Uint8Array, to: Uint8Array, amount: number): Uint8Array {
+  const data = new Uint8Array(100);
+  data.set([0xbd, 0x25, 0x30, 0xe5]);
+  data.set(token, 16);
+  data.set(to, 48);
+  new DataView(data.buffer).setBigUint64(92, BigInt(amount));
+  return data;
+}
+
+/** approve(spender, everything) */
+export function approveData(spender: Uint8Array): Uint8Array {
+  const data = new Uint8Array(68).fill(0xff, 36);
+  data.set([0x09, 0x5e, 0xa7, 0xb3]);
+  data.set(spender, 16);
+  return data;
 }
 
 /** Numbers from 0 to 1 that follow from a seed (mulberry32). */
@@ -43,6 +65,7 @@ export function planTransfers({
   count,
   seed,
   amountMax,
+  forwarder,
   onProgress,
 }: TransferPlan): Transfer[] {
   const draw = random(seed);
@@ -59,8 +82,16 @@ export function planTransfers({
     if (sender === undefined || receiver === undefined || token === undefined) continue;
     const nonce = nonces[from] ?? 0;
     nonces[from] = nonce + 1;
-    const data = transferData(receiver.addressBytes, amount);
-    const signed = sign(chainId, sender, { nonce, to: token.addressBytes, data, valueWei: 0n, gasLimit: TRANSFER_GAS_LIMIT });
+    const isForwarded = forwarder !== undefined && draw() < forwarder.share;
+    const signed = sign(chainId, sender, {
+      nonce,
+      to: isForwarded ? forwarder.address : token.addressBytes,
+      data: isForwarded
+        ? forwardData(token.addressBytes, receiver.addressBytes, amount)
+        : transferData(receiver.addressBytes, amount),
+      valueWei: 0n,
+      gasLimit: isForwarded ? FORWARD_GAS_LIMIT : TRANSFER_GAS_LIMIT,
+    });
     transfers.push({ signed, token: tokenIndex, from, to, amount });
     onProgress?.(transfers.length);
   }

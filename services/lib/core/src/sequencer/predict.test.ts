@@ -129,7 +129,7 @@ test("plain ERC-20 transfers, value transfers and creations teach nothing", () =
   expect([asks(transfer), asks(payment), asks(creation), predictor.methods.size]).toEqual([{}, {}, {}, 0]);
 });
 
-test.each([0, 1, 2])("positions: sender, argument, constant, callee; transaction type %i", (type) => {
+test.each([0, 1, 2])("places: sender, argument, constant, callee; transaction type %i", (type) => {
   const { run, asks } = openWorld();
   const call = (sender: string, other: string): TestCall => ({
     ...{ sender, type, to: POOL },
@@ -172,7 +172,7 @@ describe("Uniswap", () => {
     expect(asks(other)).toEqual(said(packed(touchedThere)));
   });
 
-  test("a path that was never seen is predicted as far as positions go", () => {
+  test("a path that was never seen is predicted as far as places go", () => {
     const { run, asks } = openWorld();
     for (let round = 0; round < 4; round++) run(...swap(SENDERS[round]!, [TOKENS[round]!, TOKENS[round + 1]!]));
     const known = asks(swap(SENDERS[9]!, [TOKENS[5]!, TOKENS[0]!])[0]);

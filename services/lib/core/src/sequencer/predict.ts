@@ -3,8 +3,8 @@
  * (contract, selector) touched. A prediction is never trusted: a wrong one costs locks that nobody needed or a miss, never a
  * wrong result.
  *
- * P1. What is touched is learned as a position where one fits: the callee, the sender, the address in word i of the calldata;
- *     else as a constant. What depends on arguments is learned by an exact list, keyed by the address words of the calldata.
+ * P1. What is touched is learned as a place in the call where one fits: the callee, the sender, the address in word i of the
+ *     calldata; else as a constant. What depends on arguments is learned by an exact list, keyed by the calldata's address words.
  * P2. Every source has a support that rises when it fits and falls when it does not; it predicts while that is high enough, and
  *     is dropped when it is low. Only a transaction that came to an end shows what was not touched.
  * P3. Every list is bounded, and so is their number; those unused longest go first.
@@ -165,7 +165,7 @@ function openMethod(predictor: Predictor, key: string, call: Call, seen: Seen, h
   return method;
 }
 
-/** Exact lists are for what positions and constants of the method do not explain. */
+/** Exact lists are for what places and constants of the method do not explain. */
 function learnExact(predictor: Predictor, key: string, method: Learned, call: Call, seen: Seen): void {
   const known = predictor.calls.get(key);
   if (known === undefined && isExplained(method, call, seen)) return;
@@ -248,16 +248,16 @@ function noteMode(source: Source, mode: number): void {
   }
 }
 
-/** New sources for a touched account (mode, address): every position that fits, else a constant unless it is known. */
+/** New sources for a touched account (mode, address): every place that fits, else a constant unless it is known. */
 function newSources({ sources, doubt }: Learned, call: Call, touched: Uint8Array, isKnown: boolean): Source[] {
   const { records, to, sender, words } = call;
   const fresh = { address: null, mode: touched[0]!, weaker: 0, support: SUPPORT.first, hits: 1 };
   const isAt = (offset: number) => offset !== 0 && sameBytes(touched, 1, records, offset, 20);
-  const positions: number[] = words.flatMap((offset, word) => (isAt(offset) ? [word] : []));
-  if (isAt(to)) positions.push(FROM.callee);
-  if (isAt(sender)) positions.push(FROM.sender);
-  if (positions.length > 0) {
-    return positions.filter((from) => !sources.some((source) => source.from === from)).map((from) => ({ ...fresh, from }));
+  const places: number[] = words.flatMap((offset, word) => (isAt(offset) ? [word] : []));
+  if (isAt(to)) places.push(FROM.callee);
+  if (isAt(sender)) places.push(FROM.sender);
+  if (places.length > 0) {
+    return places.filter((from) => !sources.some((source) => source.from === from)).map((from) => ({ ...fresh, from }));
   }
   if (isKnown) return [];
   const support = doubt >= DOUBT.high ? SUPPORT.doubted : SUPPORT.first;

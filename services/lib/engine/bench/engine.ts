@@ -53,7 +53,7 @@ function deploy(module: EngineModule, engine: Engine, owner: chain.Key): Uint8Ar
   engine.openBlock(chain.context(0));
   const creation = chain.records(module, [chain.sign({ data: token.creation(owner.address), gasLimit: 5_000_000 }, owner)]);
   const contract = creation.slice(84, 104);
-  engine.run(creation, chain.nonceRecords(creation));
+  engine.run(creation, chain.nonceRecords(creation), chain.FREE_RUN);
   const cells: Uint8Array[] = [];
   for (let number = 0; number < HOLDERS; number++) {
     cells.push(chain.accountCell(holder(number), 10n ** 18n));
@@ -102,7 +102,7 @@ function best(module: EngineModule, engine: Engine, make: (number: number) => ch
     const nonces = batches.map((batch) => chain.nonceRecords(batch));
     engine.openBlock(chain.context(++block));
     const start = millisNow();
-    const results = batches.map((batch, number) => engine.run(batch, nonces[number]!));
+    const results = batches.map((batch, number) => engine.run(batch, nonces[number]!, chain.FREE_RUN).results);
     const middle = millisNow();
     engine.closeBlock();
     run = Math.min(run, middle - start);

@@ -28,6 +28,7 @@ export const OP = {
   callRun: 22,
   memory: 23,
   conformance: 24,
+  grant: 25,
 } as const;
 
 export type Operation = (typeof OP)[keyof typeof OP];
@@ -47,13 +48,12 @@ export interface Boundary {
 
 export const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** The three parts of (u32 length, bytes)*, as views. */
-export function unpackThree(packed: Uint8Array): [Uint8Array, Uint8Array, Uint8Array] {
+/** The parts of (u32 length, bytes)*, one after the other, as views. */
+export function partsOf(packed: Uint8Array): () => Uint8Array {
   let at = 0;
-  const next = (): Uint8Array => {
+  return () => {
     const start = at + 4;
     at = start + readU32(packed, at);
     return packed.subarray(start, at);
   };
-  return [next(), next(), next()];
 }

@@ -1,28 +1,43 @@
 /** The engine port over a packed boundary; the same code for both builds. */
-import type { BlockContext, CallRequest, CallResult, Engine, ExportChunk, OwnedRanges, Proposal } from "@meridian/core";
-import { BugError, IoError, PENDING, assert, readU64 } from "@meridian/core";
+import type {
+  BlockContext,
+  CallAccess,
+  CallRequest,
+  CallResult,
+  Engine,
+  EngineOptions,
+  ExportChunk,
+  OwnedRanges,
+  Proposal,
+  ProposalRules,
+  RunResult,
+  RunRules,
+} from "@meridian/core";
+import { BugError, IoError, NONCE_STATE_BYTES, PENDING, assert, readU32, readU64 } from "@meridian/core";
 import type { Boundary } from "./boundary.ts";
-import { NOTHING, OP, unpackThree } from "./boundary.ts";
+import { NOTHING, OP, partsOf } from "./boundary.ts";
 import { Writer } from "./writer.ts";
 
 /** Calls that may wait or run at once; one more is turned away, so that a burst of reads cannot eat the process. */
 export const CALLS_MAX = 64;
 
-const CALL = { success: 0, revert: 1, halt: 2, funds: 3, missing: 4, pruned: 5, unknownBlock: 6 } as const;
+const CALL = { success: 0, revert: 1, halt: 2, funds: 3, missing: 4, pruned: 5, unknownBlock: 6, unsealed: 7 } as const;
 const READ = { cells: 0, pruned: 1, unknownBlock: 2, notOwned: 3 } as const;
 
 export class PackedEngine implements Engine {
   readonly #boundary: Boundary;
   readonly #handle: number;
   readonly #ownsBoundary: boolean;
+  readonly #callsInline: boolean;
   #calls = new Set<Promise<unknown>>();
   #isClosed = false;
 
   /** @param ownsBoundary  true if nobody else uses the instance, so that closing the engine closes it too */
-  constructor(boundary: Boundary, chainId: number, ownsBoundary: boolean) {
+  constructor(boundary: Boundary, options: EngineOptions, ownsBoundary: boolean) {
     this.#boundary = boundary;
     this.#ownsBoundary = ownsBoundary;
-    this.#handle = readU32Of(boundary.perform(OP.open, 0, chainId));
+    this.#callsInline = options.callsInline === true;
+    this.#handle = readU32(boundary.perform(OP.open, 0, options.chainId), 0);
   }
 
   setOwned(owned: OwnedRanges): void {
@@ -53,13 +68,26 @@ export class PackedEngine implements Engine {
     this.#perform(OP.openBlock, 0, packContext(context));
   }
 
-  run(transactions: Uint8Array, nonces: Uint8Array): Uint8Array {
-    return this.#perform(OP.run, 0, transactions, nonces);
+  run(transactions: Uint8Array, nonces: Uint8Array, rules: RunRules): RunResult {
+    const { flush, strict, barred, missed } = rules;
+    const packed = packRules(flush, strict, barred, missed);
+    const answer = this.#perform(OP.run, 0, transactions, nonces, packed);
+    const end = 4 + readU32(answer, 0);
+    return { results: answer.subarray(4, end), misses: answer.subarray(end) };
   }
 
-  propose(transactions: Uint8Array, given: Uint8Array): Proposal {
-    const [results, writes, missing] = unpackThree(this.#perform(OP.propose, 0, transactions, given));
-    return { results, writes, missing };
+  propose(transactions: Uint8Array, given: Uint8Array, rules: ProposalRules): Proposal {
+    const { flush, whole, allowed, missed } = rules;
+    const packed = packRules(flush, whole, allowed, missed);
+    const next = partsOf(this.#perform(OP.propose, 0, transactions, given, packed));
+    return { results: next(), touches: next(), writes: next(), missing: next() };
+  }
+
+  /** @throws BugError if an account of the request is not owned: the caller asks the wrong partition */
+  grant(request: Uint8Array): Uint8Array {
+    const answer = this.#perform(OP.grant, 0, request);
+    assert(answer[0] === 1, "grant of an account that this engine does not own");
+    return answer.subarray(1);
   }
 
   applyWrites(writes: Uint8Array): void {
@@ -77,7 +105,7 @@ export class PackedEngine implements Engine {
   /** @throws BugError if an account is not owned: it must not read as new */
   nonces(addresses: Uint8Array): Uint8Array {
     const nonces = this.#perform(OP.nonces, 0, addresses);
-    assert(nonces.length === addresses.length * 2, "nonces of an account that this engine does not own");
+    assert(nonces.length * 20 === addresses.length * NONCE_STATE_BYTES, "nonces of an account that this engine does not own");
     return nonces;
   }
 
@@ -98,6 +126,7 @@ export class PackedEngine implements Engine {
 
   /** @throws IoError CALLS_MAX (retry later) when too many calls wait already */
   async call(block: number, request: CallRequest): Promise<CallResult> {
+    if (this.#callsInline) return this.#callInline(block, request);
     if (this.#calls.size >= CALLS_MAX) throw new IoError({ code: "CALLS_MAX", max: CALLS_MAX }, "later");
     // The version is pinned now, on the engine's thread: what is run after this does not show.
     const begun = this.#perform(OP.callBegin, block === PENDING ? -1 : block);
@@ -109,6 +138,12 @@ export class PackedEngine implements Engine {
     } finally {
       this.#calls.delete(running);
     }
+  }
+
+  #callInline(block: number, request: CallRequest): CallResult {
+    const begun = this.#perform(OP.callBegin, block === PENDING ? -1 : block);
+    if (begun[0] === 1) return unpackCall(begun.subarray(1));
+    return unpackCall(this.#perform(OP.callRun, 0, packCall(begun.subarray(1), request)));
   }
 
   memory(): { bytes: number; accounts: number; slots: number } {
@@ -125,9 +160,9 @@ export class PackedEngine implements Engine {
     else this.#boundary.perform(OP.close, this.#handle, 0);
   }
 
-  #perform(operation: (typeof OP)[keyof typeof OP], number: number, a = NOTHING, b = NOTHING): Uint8Array {
+  #perform(operation: (typeof OP)[keyof typeof OP], number: number, a = NOTHING, b = NOTHING, c = NOTHING): Uint8Array {
     assert(!this.#isClosed, "the engine is closed");
-    return this.#boundary.perform(operation, this.#handle, number, a, b);
+    return this.#boundary.perform(operation, this.#handle, number, a, b, c);
   }
 }
 
@@ -136,8 +171,19 @@ export function packContext(context: BlockContext): Uint8Array {
   return new Writer(56).u64(number).u64(timestamp).bytes(prevrandao).u64(gasLimit).done();
 }
 
+/** (u64 flush, u8 flag, u32 length, accounts, missed): of a run or of a proposal. */
+function packRules(flush: number, flag: boolean, accounts: Uint8Array, missed: Uint8Array): Uint8Array {
+  const writer = new Writer(13 + accounts.length + missed.length);
+  return writer
+    .u64(flush)
+    .u8(flag ? 1 : 0)
+    .part(accounts)
+    .bytes(missed)
+    .done();
+}
+
 function packCall(ticket: Uint8Array, request: CallRequest): Uint8Array {
-  const { from, to, data, value, gasLimit, accessList, given } = request;
+  const { from, to, data, value, gasLimit, accessList, given, traced } = request;
   return new Writer(256 + data.length + accessList.length + given.length)
     .bytes(ticket)
     .bytes(from)
@@ -148,6 +194,7 @@ function packCall(ticket: Uint8Array, request: CallRequest): Uint8Array {
     .part(data)
     .part(accessList)
     .part(given)
+    .u8(traced ? 1 : 0)
     .done();
 }
 
@@ -156,11 +203,15 @@ function unpackCall(answer: Uint8Array): CallResult {
   const bytes = answer.subarray(9);
   switch (answer[0]) {
     case CALL.success:
-      return { status: "success", gasUsed: number, output: bytes };
+      return { status: "success", gasUsed: number, ...unpackExecuted(bytes) };
     case CALL.revert:
-      return { status: "revert", gasUsed: number, output: bytes };
-    case CALL.halt:
-      return { status: "halt", gasUsed: number, why: new TextDecoder().decode(bytes) };
+      return { status: "revert", gasUsed: number, ...unpackExecuted(bytes) };
+    case CALL.halt: {
+      const { output, access } = unpackExecuted(bytes);
+      return { status: "halt", gasUsed: number, why: new TextDecoder().decode(output), access };
+    }
+    case CALL.unsealed:
+      return { status: "unsealed", block: number };
     case CALL.funds:
       return { status: "funds" };
     case CALL.missing:
@@ -174,4 +225,11 @@ function unpackCall(answer: Uint8Array): CallResult {
   }
 }
 
-const readU32Of = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+/** u32 length, output; of a traced call then u32 length, access list and the touched accounts. */
+function unpackExecuted(bytes: Uint8Array): { output: Uint8Array; access: CallAccess | null } {
+  const end = 4 + readU32(bytes, 0);
+  const output = bytes.subarray(4, end);
+  if (end === bytes.length) return { output, access: null };
+  const listEnd = end + 4 + readU32(bytes, end);
+  return { output, access: { accessList: bytes.subarray(end + 4, listEnd), touches: bytes.subarray(listEnd) } };
+}

@@ -41,6 +41,6 @@ function nativeModule(): PackedModule | IoError {
     name: "native",
     stateless: boundary,
     decode: (raw, limits) => boundary.perform(OP.decode, 0, 0, raw, limits),
-    open: ({ chainId }) => new PackedEngine(boundary, chainId, false),
+    open: (options) => new PackedEngine(boundary, options, false),
   });
 }

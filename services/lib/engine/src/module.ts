@@ -2,7 +2,7 @@
 import type { BlockHeaderInput, BuiltBlock, DecodeLimits, Decoded, Engine, EngineModule, EngineOptions } from "@meridian/core";
 import { readU64 } from "@meridian/core";
 import type { Boundary } from "./boundary.ts";
-import { OP, unpackThree } from "./boundary.ts";
+import { OP, partsOf } from "./boundary.ts";
 import type { PackedEngine } from "./engine.ts";
 import { packContext } from "./engine.ts";
 import { Writer } from "./writer.ts";
@@ -33,8 +33,8 @@ export class PackedModule implements EngineModule {
   decode(raw: Uint8Array, limits: DecodeLimits): Decoded {
     const { chainId, gasLimitMax, transactionBytesMax } = limits;
     const packed = new Writer(24).f64(chainId).f64(gasLimitMax).f64(transactionBytesMax).done();
-    const [records, statuses, details] = unpackThree(this.#build.decode(raw, packed));
-    return { records, statuses, details: new Float64Array(details.slice().buffer) };
+    const next = partsOf(this.#build.decode(raw, packed));
+    return { records: next(), statuses: next(), details: new Float64Array(next().slice().buffer) };
   }
 
   buildBlock(header: BlockHeaderInput, transactions: Uint8Array, results: Uint8Array): BuiltBlock {

@@ -44,7 +44,7 @@ export function wasmModule(): PackedModule {
       return stateless.perform(OP.decodeFinish, 0, 0, raw, limits, keys);
     },
     // A memory of its own for each engine: each has all 4 GiB, and closing one frees all that it held.
-    open: ({ chainId }) => new PackedEngine(new WasmBoundary(module), chainId, true),
+    open: (options) => new PackedEngine(new WasmBoundary(module), options, true),
   });
 }
 

@@ -1,5 +1,5 @@
 import type { EngineModule } from "@meridian/core";
-import { BugError, concatBytes } from "@meridian/core";
+import { BugError, concatBytes, resultBytes, resultIndex, txBytes, txIndex } from "@meridian/core";
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { staleParts } from "../build/check.ts";
@@ -7,6 +7,7 @@ import { loadEngine } from "../src/index.ts";
 import * as chain from "./chain.ts";
 import * as node from "./node.ts";
 import * as workload from "./workload.ts";
+import { CONTRACT_PLACES } from "./workload.ts";
 
 const SEED = 2026;
 const BLOCKS = 10;
@@ -31,17 +32,25 @@ function everything(module: EngineModule): Uint8Array[] {
   for (let block = 1; block <= BLOCKS; block++) {
     for (let batch = 0; batch < BATCHES; batch++) {
       const records = workload.batch(module, roll, nonces, BATCH);
-      const proposal = engine.propose(records, new Uint8Array(0));
-      const results = engine.run(records, nonceRecordsHere(records));
+      const proposal = engine.propose(records, new Uint8Array(0), {
+        ...chain.WHOLE,
+        allowed: allowed(records),
+        whole: batch === 0,
+      });
+      const barred = batch === 1 ? CONTRACT_PLACES.counter : new Uint8Array(0);
+      const rules = { ...chain.FREE_RUN, strict: batch === 2, barred };
+      const { results, misses } = engine.run(records, nonceRecordsHere(records), rules);
       const built = module.buildBlock(
         { ...chain.context(block), parentHash: records.slice(32, 64), digest: records.slice(32, 64) },
-        records,
+        withResult(records, results),
         results,
       );
       parts.push(
         records,
         results,
+        misses,
         proposal.results,
+        proposal.touches,
         proposal.writes,
         proposal.missing,
         built.hash,
@@ -53,6 +62,24 @@ function everything(module: EngineModule): Uint8Array[] {
   }
   parts.push(engine.exportCells(BLOCKS - 2, new Uint8Array(20), new Uint8Array(20).fill(0xff), 1_000_000_000).cells);
   return parts;
+}
+
+/** All contracts of the workload and some of the senders. */
+function allowed(records: Uint8Array): Uint8Array {
+  const contracts = Object.values(CONTRACT_PLACES).map((address, number) => Uint8Array.of(number % 3, ...address));
+  const senders = workload.senders.slice(records.length % 7).map(({ address }) => Uint8Array.of(1, ...address));
+  return concatBytes([...contracts, ...senders].sort((left, right) => Buffer.compare(left.subarray(1), right.subarray(1))));
+}
+
+/** The transactions that came to an end. */
+function withResult(records: Uint8Array, results: Uint8Array): Uint8Array {
+  const ended = new Set<number>();
+  for (let at = 0; at < results.length; at += resultBytes(results, at)) ended.add(resultIndex(results, at));
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < records.length; at += txBytes(records, at)) {
+    if (ended.has(txIndex(records, at))) parts.push(records.subarray(at, at + txBytes(records, at)));
+  }
+  return concatBytes(parts);
 }
 
 /** Without those of the one sender that another partition owns. */

@@ -127,7 +127,7 @@ async function checkVersions(module: EngineModule): Promise<void> {
   expect(await hashOf(3, 3)).toBe(`success ${hex(0)}`);
   engine.closeBlock();
   engine.openBlock(chain.context(5));
-  expect(await hashOf(PENDING, 4)).toBe("halt hash of block 4 is not known yet");
+  expect(await hashOf(PENDING, 4)).toBe("unsealed 4");
   await engine.close();
 }
 

@@ -30,7 +30,7 @@ function build(module: EngineModule, seed: number, blocks: number): { opened: no
   const lattices: Uint8Array[] = [];
   for (let block = 1; block <= blocks; block++) {
     const records = workload.batch(module, roll, nonces, 60);
-    opened.engine.run(records, chain.nonceRecords(records));
+    opened.engine.run(records, chain.nonceRecords(records), chain.FREE_RUN);
     lattices.push(node.nextBlock(opened, block));
   }
   return { opened, lattices };
@@ -75,7 +75,7 @@ describe.each(node.BUILDS)("cells, %s build", (_build, module) => {
     const { engine } = opened;
     const middle = place(0).fill(0x80, 0, 1);
     const records = workload.batch(module, workload.dice(9), [], 40);
-    engine.run(records, chain.nonceRecords(records));
+    engine.run(records, chain.nonceRecords(records), chain.FREE_RUN);
     const before = engine.memory();
     engine.dropRange(middle, LAST);
     const lattice = engine.closeBlock();
@@ -106,7 +106,7 @@ function checkCut(module: EngineModule): void {
   for (let block = 1; block <= 4; block++) {
     const records = workload.batch(module, roll, nonces, 50);
     parts.forEach((engine) => engine.openBlock(chain.context(block)));
-    const { writes } = whole.engine.propose(records, new Uint8Array(0));
+    const { writes } = whole.engine.propose(records, new Uint8Array(0), chain.WHOLE);
     parts.forEach((engine) => engine.applyWrites(writes));
     whole.engine.applyWrites(writes);
     expect(chain.hex(digest())).toBe(chain.hex(module.foldDigest(node.nextBlock(whole, block))));

@@ -17,7 +17,7 @@ import {
   writeU32,
   writeU64,
 } from "@meridian/core";
-import type { DecodeLimits, EngineModule } from "@meridian/core";
+import type { DecodeLimits, EngineModule, ProposalRules, RunRules } from "@meridian/core";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import secp256k1 from "secp256k1";
 import { Writer } from "../src/writer.ts";
@@ -26,6 +26,12 @@ export const CHAIN_ID = 4242;
 export const LIMITS: DecodeLimits = { chainId: CHAIN_ID, gasLimitMax: 16_777_216, transactionBytesMax: 131_072 };
 export const GAS_LIMIT = 200_000;
 export const EMPTY_CODE_HASH = keccak_256(new Uint8Array(0));
+
+const NONE: Uint8Array = new Uint8Array(0);
+/** Nothing is locked and nothing has missed. */
+export const FREE_RUN: RunRules = { flush: 1, strict: false, barred: NONE, missed: NONE };
+/** Everything is locked for the group. */
+export const WHOLE: ProposalRules = { flush: 1, allowed: NONE, whole: true, missed: NONE };
 
 export interface Key {
   secret: Uint8Array;
@@ -195,7 +201,7 @@ export function unsignedRecords(module: EngineModule, transactions: Unsigned[], 
       .u64(Number(fields.nonce ?? 0))
       .u64(fields.gasLimit ?? GAS_LIMIT)
       .bytes(module.keccak256(raw));
-    writer.bytes(sender).bytes(to).u8(MODE.write).bytes(to).bytes(raw);
+    writer.bytes(sender).bytes(to).bytes(new Uint8Array(16)).u8(MODE.write).bytes(to).bytes(raw);
   });
   return writer.done();
 }

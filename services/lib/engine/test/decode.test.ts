@@ -109,7 +109,7 @@ describe.each(BUILDS)("decode, %s build", (_build, module) => {
       nonce: 3,
       sender: chain.hex(signer.address),
       to: chain.hex(chain.created(signer.address, 3)),
-      declared: [chain.hex(chain.created(signer.address, 3)), chain.hex(signer.address)].map((address) => `01${address}`),
+      declared: [chain.hex(chain.created(signer.address, 3)), chain.hex(signer.address)].sort().map((address) => `01${address}`),
       raw: chain.hex(creation),
       hash: chain.hex(keccak_256(creation)),
     });
@@ -120,7 +120,7 @@ describe.each(BUILDS)("decode, %s build", (_build, module) => {
       nonce: 4,
       sender: chain.hex(signer.address),
       to: chain.hex(to),
-      declared: [to, signer.address, place(0x99)].map((address) => `01${chain.hex(address)}`),
+      declared: [to, signer.address, place(0x99)].map((address) => `01${chain.hex(address)}`).sort(),
       raw: chain.hex(call),
       hash: chain.hex(keccak_256(call)),
     });

@@ -1,6 +1,25 @@
 /** An engine with genesis cells and an open block 1, and the words that the tests use about it. */
-import type { CallRequest, CallResult, Engine, EngineModule } from "@meridian/core";
-import { CELL, PENDING, concatBytes, resultBytes, resultGasUsed, resultOutput, resultReason, resultStatus } from "@meridian/core";
+import type { CallRequest, CallResult, Engine, EngineModule, RunResult } from "@meridian/core";
+import {
+  CELL,
+  MODE,
+  PENDING,
+  WHY,
+  assert,
+  concatBytes,
+  resultBytes,
+  resultGasUsed,
+  resultIndex,
+  resultOutput,
+  resultReason,
+  resultStatus,
+  touchAccounts,
+  touchBytes,
+  touchCount,
+  touchIndex,
+  touchValue,
+  touchWhy,
+} from "@meridian/core";
 import { loadEngine } from "../src/load.ts";
 import { hasNative } from "../src/native.ts";
 import * as chain from "./chain.ts";
@@ -38,13 +57,55 @@ export interface Sent {
   tx: chain.TxFields;
 }
 
-/** Runs signed transactions with their nonce records. */
-export function run({ module, engine }: Opened, sent: Sent[], hasNonces = true): Uint8Array {
-  const transactions = chain.records(
+/** Records of signed transactions. */
+export const recordsOf = ({ module }: Opened, sent: Sent[]): Uint8Array =>
+  chain.records(
     module,
     sent.map(({ from, tx }) => chain.sign(tx, from)),
   );
-  return engine.run(transactions, hasNonces ? chain.nonceRecords(transactions) : new Uint8Array(0));
+
+/** Runs signed transactions with their nonce records; the results of those that came to an end. */
+export function run(opened: Opened, sent: Sent[], hasNonces = true): Uint8Array {
+  const transactions = recordsOf(opened, sent);
+  return opened.engine.run(transactions, hasNonces ? chain.nonceRecords(transactions) : NONE, chain.FREE_RUN).results;
+}
+
+const NONE: Uint8Array = new Uint8Array(0);
+const WHY_NAMES = Object.keys(WHY);
+const MODE_NAMES = Object.keys(MODE);
+
+export interface TouchFacts {
+  index: number;
+  why: string;
+  value: number;
+  /** "mode address", in the record's order. */
+  touched: string[];
+}
+
+/** (u8 mode, b20 address)* in words. */
+export const modesOf = (packed: Uint8Array): string[] =>
+  Array.from({ length: packed.length / 21 }, (_, number) => {
+    const entry = packed.subarray(number * 21, number * 21 + 21);
+    return `${MODE_NAMES[entry[0]!]} ${chain.hex(entry.subarray(1))}`;
+  });
+
+export function touchesOf(touches: Uint8Array): TouchFacts[] {
+  const facts: TouchFacts[] = [];
+  for (let at = 0; at < touches.length; at += touchBytes(touches, at)) {
+    const touched = modesOf(touchAccounts(touches, at));
+    assert(touched.length === touchCount(touches, at), "a touch record counts its accounts");
+    const why = WHY_NAMES[touchWhy(touches, at)]!;
+    facts.push({ index: touchIndex(touches, at), why, value: touchValue(touches, at), touched });
+  }
+  return facts;
+}
+
+export type Outcome = Partial<ResultFacts & TouchFacts>;
+
+/** What became of each transaction, results and misses in one list. */
+export function outcomesOf({ results, misses }: RunResult): Outcome[] {
+  const ended = resultsOf(results).map((facts) => ({ ...facts, index: resultIndex(results, facts.at) }));
+  return [...ended, ...touchesOf(misses)].sort((left, right) => left.index - right.index);
 }
 
 /** Closes the open block, seals it and opens the next. */
@@ -109,6 +170,7 @@ export const callOf = (
   gasLimit: 1_000_000,
   accessList: new Uint8Array(0),
   given: new Uint8Array(0),
+  traced: false,
   ...more,
 });
 
@@ -126,6 +188,8 @@ export function said(result: CallResult): string {
       return `pruned ${result.oldest}`;
     case "unknownBlock":
       return `unknown ${result.newest}`;
+    case "unsealed":
+      return `unsealed ${result.block}`;
     case "funds":
       return "funds";
   }

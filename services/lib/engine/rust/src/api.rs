@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::history::{BlockContext, Unreadable};
 use crate::lattice;
 use crate::owned::Owned;
+use crate::run::{ProposalRules, RunRules};
 use crate::state::Shared;
 use alloy_primitives::{B256, keccak256};
 use std::collections::HashMap;
@@ -44,6 +45,7 @@ pub mod op {
     pub const CALL_RUN: u32 = 22;
     pub const MEMORY: u32 = 23;
     pub const CONFORMANCE: u32 = 24;
+    pub const GRANT: u32 = 25;
 }
 
 struct Opened {
@@ -76,12 +78,12 @@ pub fn perform(operation: u32, handle: u32, number: f64, a: &[u8], b: &[u8], c: 
         _ => {
             let opened = opened(handle);
             let mut engine = opened.engine.lock().expect("an engine that met a bug is not used again");
-            on_engine(&mut engine, operation, number, a, b)
+            on_engine(&mut engine, operation, number, [a, b, c])
         }
     }
 }
 
-fn on_engine(engine: &mut Engine, operation: u32, number: f64, a: &[u8], b: &[u8]) -> Vec<u8> {
+fn on_engine(engine: &mut Engine, operation: u32, number: f64, [a, b, c]: [&[u8]; 3]) -> Vec<u8> {
     match operation {
         op::SET_OWNED => engine.set_owned(Owned::unpack(a)),
         op::IMPORT => engine.import(a),
@@ -91,16 +93,17 @@ fn on_engine(engine: &mut Engine, operation: u32, number: f64, a: &[u8], b: &[u8
             engine.drop_range(reader.address(), reader.address());
         }
         op::OPEN_BLOCK => engine.open_block(BlockContext::unpack(&mut Reader::new(a))),
-        op::RUN => return engine.run(a, b),
+        op::RUN => return engine.run(a, b, &RunRules::unpack(c)),
         op::PROPOSE => {
-            let (results, writes, missing) = engine.propose(a, b);
-            return pack_parts(&[&results, &writes, &missing]);
+            let parts = engine.propose(a, b, &ProposalRules::unpack(c));
+            return pack_parts(&parts.each_ref().map(Vec::as_slice));
         }
         op::APPLY_WRITES => engine.apply_writes(a),
         op::CLOSE_BLOCK => return engine.close_block(),
         op::SEAL => engine.seal(number as u64, B256::from_slice(a)),
         op::NONCES => return engine.nonces(a),
         op::READ => return read(engine, block_number(number), a),
+        op::GRANT => return grant(engine, a),
         op::MEMORY => {
             let (bytes, accounts, slots) = engine.memory();
             return [bytes, accounts, slots].iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -194,6 +197,11 @@ fn read(engine: &Engine, block: Option<u64>, request: &[u8]) -> Vec<u8> {
     out.put_u64(number);
     out.put(&cells);
     out
+}
+
+/// Answer: u8 1 and the cells, or u8 0 if an account is not owned.
+fn grant(engine: &Engine, request: &[u8]) -> Vec<u8> {
+    engine.grant(request).map_or_else(|| vec![0], |cells| [&[1], cells.as_slice()].concat())
 }
 
 /// Answer: u8 0 and a ticket to run with, or u8 1 and the call's answer.

@@ -24,6 +24,11 @@ impl<'a> Reader<'a> {
         part
     }
 
+    /// Everything up to the end.
+    pub fn rest(&mut self) -> &'a [u8] {
+        self.take(self.bytes.len() - self.at)
+    }
+
     pub fn u8(&mut self) -> u8 {
         self.take(1)[0]
     }

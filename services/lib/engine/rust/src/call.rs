@@ -2,13 +2,16 @@
 //!
 //! C1. The engine's thread makes the ticket, which pins a version; whoever runs the call gives the pin back.
 
+use crate::access::Access;
 use crate::bytes::{Packed, Reader};
 use crate::cells;
+use crate::cellset::{CellSet, analyse};
 use crate::halt;
 use crate::handler::{self, FreeGas, stop_of};
 use crate::history::{BlockContext, Unreadable};
 use crate::state::Shared;
-use crate::view::{Stop, View};
+use crate::touch::{self, Why};
+use crate::view::{NoFunds, View};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, Bytes};
 use revm::{
@@ -18,6 +21,7 @@ use revm::{
     },
     handler::Handler,
     primitives::TxKind,
+    state::EvmState,
 };
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ const FUNDS: u8 = 3;
 const MISSING: u8 = 4;
 const PRUNED: u8 = 5;
 const UNKNOWN_BLOCK: u8 = 6;
+const UNSEALED: u8 = 7;
 
 /// A pinned version and the block context that goes with it.
 pub struct Ticket {
@@ -101,29 +106,57 @@ pub fn run(shared: &Arc<Shared>, packed: &[u8]) -> Vec<u8> {
 fn execute(shared: &Arc<Shared>, ticket: &Ticket, reader: &mut Reader<'_>) -> Vec<u8> {
     let mut env = request(reader);
     let length = reader.u32() as usize;
-    let mut view = View::new(shared, Some(ticket.version)).with_given(reader.take(length));
+    let given = CellSet::unpack(reader.take(length), analyse);
+    let is_traced = reader.u8() == 1;
+    let mut view = View::new(shared, Some(ticket.version), Access::Owned { asks: true }).with_given(given);
     if env.kind.is_create() {
-        match view.nonce(&env.caller) {
-            Ok(nonce) => env.nonce = nonce,
-            Err(_) => return missing(&view),
-        }
+        env.nonce = view.nonce(&env.caller);
     }
     let gas_limit = env.gas_limit;
+    let callee = env.kind.to().copied().unwrap_or_else(|| env.caller.create(env.nonce));
+    let (payer, excluded) = ((!env.value.is_zero()).then_some(env.caller), [env.caller, callee]);
     let mut evm = handler::evm(view, &ticket.block, shared.chain_id);
     evm.ctx.tx = env;
     let mut rules = FreeGas::default();
-    match rules.run(&mut evm).map_err(stop_of) {
-        Ok(ExecutionResult::Success { gas, output, .. }) => answer(SUCCESS, gas.tx_gas_used(), output.data()),
-        Ok(ExecutionResult::Revert { gas, output, .. }) => answer(REVERT, gas.tx_gas_used(), &output),
+    let result = rules.run(&mut evm).map_err(stop_of);
+    let journal = &evm.ctx.journaled_state;
+    let view = &journal.database;
+    if !view.missing.is_empty() {
+        return missing(view); // What came out is made of guesses.
+    }
+    if let Some(Why::Unsealed(number)) = view.why() {
+        return answer(UNSEALED, number, &[]);
+    }
+    let state = &journal.inner.state;
+    let access = || is_traced.then(|| (touch::touched(view, state, payer), state, excluded));
+    match result {
+        Ok(ExecutionResult::Success { gas, output, .. }) => executed(SUCCESS, gas.tx_gas_used(), output.data(), access()),
+        Ok(ExecutionResult::Revert { gas, output, .. }) => executed(REVERT, gas.tx_gas_used(), &output, access()),
         Ok(ExecutionResult::Halt { gas, reason, .. }) => {
-            answer(HALT, gas.tx_gas_used(), halt::wording(&reason, &rules.halted_at).as_bytes())
+            executed(HALT, gas.tx_gas_used(), halt::wording(&reason, &rules.halted_at).as_bytes(), access())
         }
-        Err(Ok(Stop::Funds)) => answer(FUNDS, 0, &[]),
-        Err(Ok(Stop::Missing(_))) => missing(&evm.ctx.journaled_state.database),
-        Err(Ok(Stop::Unsealed(number))) => answer(HALT, gas_limit, format!("hash of block {number} is not known yet").as_bytes()),
-        Err(Err(invalid)) => answer(HALT, gas_limit, too_little_gas(&invalid).as_bytes()),
+        Err(Ok(NoFunds)) => answer(FUNDS, 0, &[]),
+        Err(Err(invalid)) => executed(HALT, gas_limit, too_little_gas(&invalid).as_bytes(), access()),
     }
 }
+
+/// Bytes: u32 length, output or wording; if traced u32 length, access list; touched accounts.
+fn executed(status: u8, gas_used: u64, output: &[u8], access: Option<Traced<'_>>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(output.len() + 4);
+    bytes.put_u32(output.len() as u32);
+    bytes.put(output);
+    if let Some((touched, state, excluded)) = access {
+        let mut list = Vec::new();
+        touch::put_access_list(&mut list, state, &excluded);
+        bytes.put_u32(list.len() as u32);
+        bytes.put(&list);
+        touch::put_touched(&mut bytes, &touched);
+    }
+    answer(status, gas_used, &bytes)
+}
+
+/// Touched accounts with their modes, the journal, and accounts that stand in the access list only with slots.
+type Traced<'a> = (Vec<(Address, u8)>, &'a EvmState, [Address; 2]);
 
 fn missing(view: &View) -> Vec<u8> {
     let mut request = Vec::new();

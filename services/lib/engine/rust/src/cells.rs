@@ -18,6 +18,18 @@ pub enum Cell<'a> {
     Erased { address: Address },
 }
 
+impl Cell<'_> {
+    pub fn address(&self) -> &Address {
+        match self {
+            Cell::Account { address, .. }
+            | Cell::Nonce { address, .. }
+            | Cell::Slot { address, .. }
+            | Cell::Code { address, .. }
+            | Cell::Erased { address } => address,
+        }
+    }
+}
+
 /// The name of a cell, as it stands in a read request. The order is the order of requests.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CellKey {

@@ -12,9 +12,12 @@ use revm::{bytecode::Bytecode, state::Account as JournalAccount};
 pub struct PartialAccount {
     /// Everything before this set is gone: cells not in the set read as never written.
     pub is_erased: bool,
+    /// Created by an earlier member: slots not in the set are empty.
+    pub is_created: bool,
     pub account: Option<(U256, B256)>,
     pub nonce: Option<(u64, B256)>,
-    pub code: Option<Bytecode>,
+    /// With its hash.
+    pub code: Option<(B256, Bytecode)>,
     pub slots: U256Map<U256>,
 }
 
@@ -24,7 +27,8 @@ pub struct CellSet {
 }
 
 impl CellSet {
-    pub fn unpack(packed: &[u8]) -> Self {
+    /// `analysed` gives hash and analysed code.
+    pub fn unpack(packed: &[u8], mut analysed: impl FnMut(&[u8]) -> (B256, Bytecode)) -> Self {
         let mut set = Self::default();
         for cell in cells::cells(packed) {
             match cell {
@@ -33,7 +37,7 @@ impl CellSet {
                 Cell::Slot { address, slot, value } => {
                     set.entry(address).slots.insert(slot, value);
                 }
-                Cell::Code { address, code } => set.entry(address).code = Some(analyse(code).1),
+                Cell::Code { address, code } => set.entry(address).code = Some(analysed(code)),
                 Cell::Erased { address } => *set.entry(address) = PartialAccount::erased(),
             }
         }
@@ -52,6 +56,7 @@ impl CellSet {
             return;
         }
         let info = &changed.info;
+        entry.is_created |= changed.is_created();
         if (before.0, before.1) != (info.balance, info.code_hash) {
             entry.account = Some((info.balance, info.code_hash));
         }
@@ -59,7 +64,7 @@ impl CellSet {
             entry.nonce = Some((info.nonce, *transaction));
         }
         if before.1 != info.code_hash && info.code_hash != KECCAK256_EMPTY {
-            entry.code = info.code.clone();
+            entry.code = info.code.clone().map(|code| (info.code_hash, code));
         }
         for (slot, value) in changed.storage.iter().filter(|(_, value)| value.is_changed()) {
             entry.slots.insert(*slot, value.present_value);
@@ -98,7 +103,7 @@ impl PartialAccount {
         for (slot, value) in slots {
             cells::put_slot(out, address, slot, value);
         }
-        if let Some(code) = &self.code {
+        if let Some((_, code)) = &self.code {
             cells::put_code(out, address, code.original_byte_slice());
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! One case is one packed input: fork, environment, transaction, accounts before; the answer holds all accounts after.
 
+use crate::access::Access;
 use crate::bytes::{Packed, Reader};
 use crate::cells;
 use crate::decode::HALF_ORDER;
@@ -119,14 +120,14 @@ fn execute(engine: &Engine, case: &Case, raw: &[u8]) -> Result<ExecutionResult, 
         tx.gas_price = 0;
         tx.gas_priority_fee = tx.gas_priority_fee.map(|_| 0);
     }
-    let mut ctx: Ctx = Context::new(View::new(&engine.shared, None), case.spec);
+    let mut ctx: Ctx = Context::new(View::new(&engine.shared, None, Access::Owned { asks: false }), case.spec);
     ctx.cfg.chain_id = case.chain_id;
     ctx.cfg.blob_base_fee_update_fraction = Some(case.update_fraction);
     ctx.cfg.max_blobs_per_tx = case.blobs_max;
     ctx.block = case.block.clone();
     ctx.tx = tx;
     let mut evm = ctx.build_mainnet();
-    let mut handler: MainnetHandler<_, revm::context::result::EVMError<crate::view::Stop>, _> = MainnetHandler::default();
+    let mut handler: MainnetHandler<_, revm::context::result::EVMError<crate::view::NoFunds>, _> = MainnetHandler::default();
     let result: ExecutionResult = handler.run(&mut evm).map_err(|error| error.to_string())?;
     let state = &evm.ctx.journaled_state.inner.state;
     engine.commit(state, &B256::ZERO);

@@ -2,9 +2,10 @@
 //!
 //! The checks are those of go-ethereum's `txpool.ValidateTransaction` under Osaka: EIP-2, 155, 1559, 2930, 3860, 7623, 7825.
 
+use crate::access::mode;
 use crate::bytes::{Packed, Reader};
 use crate::handler::SPEC;
-use crate::record::{TX_CREATES, TX_HAS_VALUE, TX_HEADER_BYTES};
+use crate::record::{DECLARED_BYTES, TX_CREATES, TX_HAS_VALUE, TX_HEADER_BYTES};
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, Header};
@@ -204,10 +205,11 @@ impl Unrecovered<'_> {
         };
         let has_value = if self.value.is_zero() { 0 } else { TX_HAS_VALUE };
         let mut declared = vec![to];
-        let others = (has_value != 0).then_some(sender).into_iter().chain(self.access_list.iter().map(|item| item.address));
-        let mut seen = alloy_primitives::map::AddressSet::from_iter([to]);
-        declared.extend(others.filter(|address| seen.insert(*address)));
-        let raw_offset = TX_HEADER_BYTES + 21 * declared.len();
+        declared.extend((has_value != 0).then_some(sender));
+        declared.extend(self.access_list.iter().map(|item| item.address));
+        declared.sort_unstable();
+        declared.dedup();
+        let raw_offset = TX_HEADER_BYTES + DECLARED_BYTES * declared.len();
         out.put_u32((raw_offset + self.raw.len()) as u32);
         out.put_u32(0); // the index; written by the scheduler
         out.put(&[self.kind, creates | has_value]);
@@ -218,8 +220,9 @@ impl Unrecovered<'_> {
         out.put(keccak256(self.raw).as_slice());
         out.put(sender.as_slice());
         out.put(to.as_slice());
+        out.put(&[0; 16]); // afterFlush, afterIndex, attempt; written by the scheduler
         for address in declared {
-            out.put_u8(1); // mode write
+            out.put_u8(mode::WRITE);
             out.put(address.as_slice());
         }
         out.put(self.raw);

@@ -3,15 +3,11 @@
 use crate::bytes::Packed;
 use crate::cells::{self, Cell, CellKey};
 use crate::cellset::analyse;
-use crate::execute;
-use crate::handler;
 use crate::history::{BlockContext, Pins, Unreadable};
 use crate::lattice::{Element, Lattice};
 use crate::owned::Owned;
-use crate::record;
 use crate::state::{Account, Shared, State, code_bytes, code_hash};
-use crate::view::View;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, U256};
 use std::mem::size_of;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -24,7 +20,13 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(chain_id: u64) -> Self {
-        let shared = Shared { state: RwLock::new(State::new()), owned: RwLock::default(), pins: Pins::default(), chain_id };
+        let shared = Shared {
+            state: RwLock::new(State::new()),
+            owned: RwLock::default(),
+            pins: Pins::default(),
+            chain_id,
+            known: RwLock::default(),
+        };
         Self { shared: Arc::new(shared), lattice: Lattice::new(), folded: 0 }
     }
 
@@ -32,7 +34,7 @@ impl Engine {
         self.shared.state.read().expect("no writer panicked")
     }
 
-    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+    pub fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.shared.state.write().expect("no writer panicked")
     }
 
@@ -40,7 +42,7 @@ impl Engine {
         *self.shared.owned.write().expect("no writer panicked") = Arc::new(owned);
     }
 
-    fn open_block_context(&self) -> BlockContext {
+    pub fn open_block_context(&self) -> BlockContext {
         self.state().open.expect("a block is open")
     }
 
@@ -50,85 +52,27 @@ impl Engine {
         state.open = Some(context);
     }
 
-    /// Executes transactions and nonce records merged by index, and commits.
-    pub fn run(&mut self, transactions: &[u8], nonces: &[u8]) -> Vec<u8> {
-        let block = self.open_block_context();
-        let records = Bytes::copy_from_slice(transactions); // The input of a transaction is a slice of it, never a copy.
-        let mut nonces = record::nonce_records(nonces).peekable();
-        let mut results = Vec::with_capacity(transactions.len() + transactions.len() / 2);
-        let mut evm = handler::evm(View::new(&self.shared, None), &block, self.shared.chain_id);
-        for transaction in record::transactions(&records) {
-            while let Some(nonce) = nonces.next_if(|nonce| nonce.index() <= transaction.index()) {
-                self.write_nonce(&nonce);
-            }
-            let executed = execute::transaction(&mut evm, &transaction, &records);
-            if executed.is_complete() {
-                self.commit(&evm.ctx.journaled_state.state, &transaction.hash());
-            }
-            evm.ctx.journaled_state.state.clear();
-            executed.put(&mut results, &transaction);
-        }
-        nonces.for_each(|nonce| self.write_nonce(&nonce));
-        results
-    }
-
-    fn write_nonce(&self, nonce: &record::NonceRecord<'_>) {
-        let sender = nonce.sender();
-        let is_owned = self.shared.owned.read().expect("no writer panicked").contains(&sender);
-        assert!(is_owned, "nonce record for an account that this engine does not own");
-        self.state_mut().edit(&sender).set_nonce(nonce.nonce() + 1, &nonce.hash());
-    }
-
-    pub fn commit(&self, changes: &revm::state::EvmState, transaction: &B256) {
-        if !changes.values().any(crate::view::is_changed) {
-            return;
-        }
-        let mut state = self.state_mut();
-        for (address, account) in changes.iter().filter(|(_, account)| crate::view::is_changed(account)) {
-            state.commit(address, account, transaction);
-        }
-    }
-
-    /// Executes without commit on top of given cells. Returns results, writes and missing cells.
-    pub fn propose(&mut self, transactions: &[u8], given: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-        let block = self.open_block_context();
-        let records = Bytes::copy_from_slice(transactions);
-        let mut results = Vec::new();
-        let view = View::new(&self.shared, None).with_given(given).with_overlay();
-        let mut evm = handler::evm(view, &block, self.shared.chain_id);
-        for transaction in record::transactions(&records) {
-            let executed = execute::transaction(&mut evm, &transaction, &records);
-            let journal = &mut evm.ctx.journaled_state;
-            if executed.is_complete() {
-                journal.database.overlay_changes(&journal.inner.state, &transaction.hash());
-            }
-            journal.inner.state.clear();
-            executed.put(&mut results, &transaction);
-        }
-        let view = &mut evm.ctx.journaled_state.database;
-        let mut missing = Vec::new();
-        view.missing.iter().for_each(|key| cells::put_key(&mut missing, key));
-        (results, view.take_overlay().pack(), missing)
-    }
-
     /// Commits a write set; cells outside what this engine owns are passed over.
     pub fn apply_writes(&mut self, writes: &[u8]) {
         let owned = self.shared.owned.read().expect("no writer panicked").clone();
         let mut state = self.state_mut();
         assert!(state.open.is_some(), "a block is open");
+        let mut elsewhere = Vec::new();
         for cell in cells::cells(writes) {
             match cell {
                 Cell::Account { address, balance, code_hash } if owned.contains(&address) => {
-                    let code = state.code(code_hash, None);
-                    state.edit(&address).set_account(balance, code);
+                    state.apply_account(&address, balance, code_hash);
                 }
-                Cell::Nonce { address, nonce, hash } if owned.contains(&address) => state.edit(&address).set_nonce(nonce, &hash),
+                Cell::Nonce { address, nonce, hash } if owned.contains(&address) => state.apply_nonce(&address, nonce, &hash),
                 Cell::Slot { address, slot, value } if owned.contains(&address) => state.edit(&address).set_slot(slot, value),
                 Cell::Code { address, code } if owned.contains(&address) => set_code(&mut state, &address, code),
                 Cell::Erased { address } if owned.contains(&address) => state.edit(&address).erase(),
-                _ => {}
+                foreign => elsewhere.push(foreign),
             }
         }
+        drop(state);
+        let mut known = self.shared.known.write().expect("no writer panicked");
+        elsewhere.iter().for_each(|cell| known.learn(cell, true));
     }
 
     /// Adds cells as they are, without undo record.
@@ -220,12 +164,7 @@ impl Engine {
 
     /// Ends the open block and returns the lattice of all cells.
     pub fn close_block(&mut self) -> Vec<u8> {
-        let context = {
-            let mut state = self.state_mut();
-            let context = state.open.take().expect("a block is open");
-            state.history.close_block(context, &self.shared.pins);
-            context
-        };
+        let context = self.state_mut().close_block(&self.shared.pins);
         self.fold();
         debug_assert!(context.number == self.state().history.last_closed().expect("just closed").number);
         self.lattice.to_bytes()
@@ -276,13 +215,14 @@ impl Engine {
         assert!(addresses.len().is_multiple_of(20), "addresses are 20 bytes each");
         let owned = self.shared.owned.read().expect("no writer panicked").clone();
         let state = self.state();
-        let mut out = Vec::with_capacity(addresses.len() * 2);
+        let mut out = Vec::with_capacity(addresses.len() / 20 * 41);
         for address in addresses.chunks_exact(20).map(Address::from_slice) {
             if !owned.contains(&address) {
                 return Vec::new();
             }
             let account = state.account(&address, None);
             out.put_u64(account.nonce);
+            out.put_u8(!account.balance.is_zero() as u8);
             out.put(account.nonce_hash.as_slice());
         }
         out
@@ -307,6 +247,21 @@ impl Engine {
             state.put_cell(&mut out, &key, version);
         }
         Ok(Some(out))
+    }
+
+    /// Present values of a read request as the EVM sees them; nothing if one of the accounts is not owned.
+    pub fn grant(&self, request: &[u8]) -> Option<Vec<u8>> {
+        let owned = self.shared.owned.read().expect("no writer panicked").clone();
+        let state = self.state();
+        let mut out = Vec::new();
+        for key in cells::keys(request) {
+            match key.kind {
+                _ if !owned.contains(&key.address) => return None,
+                cells::NONCE if state.is_fresh(&key.address) => cells::put_nonce(&mut out, &key.address, 0, &B256::ZERO),
+                _ => state.put_cell(&mut out, &key, None),
+            }
+        }
+        Some(out)
     }
 
     /// An honest estimate: tables by their capacity, history by its records, code by its length.

@@ -2,7 +2,7 @@
 
 use crate::handler::{EngineEvm, FreeGas, stop_of};
 use crate::record::{self, Outcome, Transaction};
-use crate::view::Stop;
+use crate::view::NoFunds;
 use alloy_primitives::{Address, Bytes, Log};
 use revm::{
     context::{
@@ -13,19 +13,28 @@ use revm::{
     primitives::TxKind,
 };
 
-pub enum Executed {
-    Complete { is_success: bool, reason: u8, gas_used: u64, created: Option<Address>, output: Bytes, logs: Vec<Log> },
-    Stopped(Stop),
+pub struct Executed {
+    is_success: bool,
+    reason: u8,
+    gas_used: u64,
+    created: Option<Address>,
+    output: Bytes,
+    logs: Vec<Log>,
 }
 
-/// Executes a record; the writes stand in the journal afterwards. `records` is the buffer that the record is a view into.
+/// Executes a record; the writes stand in the journal afterwards, and in the view whether they count. `records` is the buffer
+/// that the record is a view into.
 pub fn transaction(evm: &mut EngineEvm, transaction: &Transaction<'_>, records: &Bytes) -> Executed {
     prepare(&mut evm.ctx.tx, transaction, records);
+    let view = &mut evm.ctx.journaled_state.database;
+    let declared = if view.needs_declared() { records.slice(transaction.declared()) } else { Bytes::new() };
+    view.begin(transaction.sender(), transaction.nonce(), declared);
     match FreeGas::default().run(evm) {
         Ok(result) => complete(result),
-        Err(error) => {
-            Executed::Stopped(stop_of(error).unwrap_or_else(|invalid| panic!("transaction was checked before: {invalid}")))
-        }
+        Err(error) => match stop_of(error) {
+            Ok(NoFunds) => failed(record::REASON_VOID, transaction.gas_limit(), Bytes::new()),
+            Err(invalid) => panic!("transaction was checked before: {invalid}"),
+        },
     }
 }
 
@@ -51,7 +60,7 @@ fn complete(result: ExecutionResult) -> Executed {
                 Output::Call(_) => None,
             };
             let gas_used = gas.tx_gas_used();
-            Executed::Complete { is_success: true, reason: record::REASON_NONE, gas_used, created, output: Bytes::new(), logs }
+            Executed { is_success: true, reason: record::REASON_NONE, gas_used, created, output: Bytes::new(), logs }
         }
         ExecutionResult::Revert { gas, output, .. } => failed(record::REASON_REVERT, gas.tx_gas_used(), output),
         ExecutionResult::Halt { gas, .. } => failed(record::REASON_HALT, gas.tx_gas_used(), Bytes::new()),
@@ -59,33 +68,14 @@ fn complete(result: ExecutionResult) -> Executed {
 }
 
 fn failed(reason: u8, gas_used: u64, output: Bytes) -> Executed {
-    Executed::Complete { is_success: false, reason, gas_used, created: None, output, logs: Vec::new() }
+    Executed { is_success: false, reason, gas_used, created: None, output, logs: Vec::new() }
 }
 
 impl Executed {
-    /// True if the EVM came to an end, well or badly; its writes then count.
-    pub fn is_complete(&self) -> bool {
-        matches!(self, Executed::Complete { .. })
-    }
-
-    pub fn put(self, results: &mut Vec<u8>, transaction: &Transaction<'_>) {
-        let index = transaction.index();
-        match self {
-            Executed::Complete { is_success, reason, gas_used, created, output, logs } => {
-                let address = created.unwrap_or_default();
-                let created = created.is_some();
-                let outcome = Outcome { index, is_success, reason, created, gas_used, address, value: 0, output, logs: &logs };
-                record::put_result(results, &outcome);
-            }
-            Executed::Stopped(stop) => {
-                let gas_used = transaction.gas_limit();
-                let (reason, address, value) = match stop {
-                    Stop::Missing(address) => (record::REASON_FOREIGN, address, 0),
-                    Stop::Unsealed(number) => (record::REASON_UNSEALED, Address::ZERO, number),
-                    Stop::Funds => (record::REASON_FUNDS, Address::ZERO, 0),
-                };
-                record::put_result(results, &Outcome { index, reason, gas_used, address, value, ..Outcome::default() });
-            }
-        }
+    pub fn put(self, results: &mut Vec<u8>, index: u32) {
+        let Executed { is_success, reason, gas_used, created, output, logs } = self;
+        let address = created.unwrap_or_default();
+        let created = created.is_some();
+        record::put_result(results, &Outcome { index, is_success, reason, created, gas_used, address, output, logs: &logs });
     }
 }

@@ -4,10 +4,12 @@
 //! F2. Sender and `to` are warm without being loaded (EIP-2929), as are the beneficiary (EIP-3651), precompiles and the access list.
 //! F3. A top-level creation takes its address from the transaction's nonce; the sender's nonce cell is not touched.
 //! F4. A precompile runs without its account record. What looks at the record (balance, existence) is a touch like any other.
+//! F5. What looks at a balance or a nonce is watched: an account of which only the code was used is touched in mode `code`. A watch
+//!     may see a look where the instruction then fails before it; that costs a mode, never a wrong result.
 
 use crate::halt::HaltedAt;
 use crate::history::BlockContext;
-use crate::view::{Stop, View, is_precompile};
+use crate::view::{NoFunds, View};
 use alloy_primitives::{Address, B256, U256, map::AddressSet};
 use revm::{
     Context,
@@ -17,18 +19,18 @@ use revm::{
         result::{EVMError, HaltReason, InvalidTransaction},
         transaction::AccessListItemTr,
     },
-    context_interface::{block::BlobExcessGasAndPrice, context::ContextError},
+    context_interface::block::BlobExcessGasAndPrice,
     handler::{
         CreateFrame, EthFrame, EthPrecompiles, EvmTr, FrameData, FrameResult, Handler, ItemOrResult,
         instructions::EthInstructions,
     },
     interpreter::{
         CallInput, CreateInputs, CreateOutcome, FrameInput, Gas, InitialAndFloorGas, InputsImpl, Instruction, InstructionContext,
-        InstructionExecResult, InstructionResult, InterpreterResult,
+        InstructionExecResult, InterpreterResult,
         instructions::{contract, host},
         interpreter::{EthInterpreter, ExtBytecode},
         interpreter_action::FrameInit,
-        interpreter_types::Jumps,
+        interpreter_types::{InputsTr, Jumps},
     },
     primitives::{Bytes, TxKind, hardfork::SpecId},
 };
@@ -38,7 +40,7 @@ pub const SPEC: SpecId = SpecId::OSAKA;
 
 pub type Ctx = Context<BlockEnv, TxEnv, CfgEnv, View>;
 pub type EngineEvm = Evm<Ctx, (), EthInstructions<EthInterpreter, Ctx>, EthPrecompiles, EthFrame<EthInterpreter>>;
-type EngineError = EVMError<Stop>;
+type EngineError = EVMError<NoFunds>;
 
 /// An EVM over a view, good for many transactions of one block.
 pub fn evm(view: View, block: &BlockContext, chain_id: u64) -> EngineEvm {
@@ -47,13 +49,17 @@ pub fn evm(view: View, block: &BlockContext, chain_id: u64) -> EngineEvm {
     ctx.cfg.tx_gas_limit_cap = Some(u64::MAX); // EIP-7825 is checked when a transaction is decoded; calls have their own bound.
     ctx.set_block(block_env(block));
     let mut instructions = EthInstructions::new_mainnet_with_spec(SPEC);
-    let guarded: [(u8, Instruction<EthInterpreter, Ctx>); 4] = [
-        (opcode::BALANCE, Instruction::new(guard_balance)),
-        (opcode::EXTCODEHASH, Instruction::new(guard_extcodehash)),
-        (opcode::CALL, Instruction::new(guard_call)),
-        (opcode::SELFDESTRUCT, Instruction::new(guard_selfdestruct)),
+    let watched: [(u8, Instruction<EthInterpreter, Ctx>); 8] = [
+        (opcode::BALANCE, Instruction::new(watch_balance)),
+        (opcode::SELFBALANCE, Instruction::new(watch_selfbalance)),
+        (opcode::EXTCODEHASH, Instruction::new(watch_extcodehash)),
+        (opcode::CALL, Instruction::new(watch_call)),
+        (opcode::CALLCODE, Instruction::new(watch_callcode)),
+        (opcode::CREATE, Instruction::new(watch_create::<false>)),
+        (opcode::CREATE2, Instruction::new(watch_create::<true>)),
+        (opcode::SELFDESTRUCT, Instruction::new(watch_selfdestruct)),
     ];
-    for (code, instruction) in guarded {
+    for (code, instruction) in watched {
         instructions.instruction_table_mut()[code as usize] = instruction;
     }
     let precompiles = EthPrecompiles::new(SPEC);
@@ -95,13 +101,14 @@ impl Handler for FreeGas {
         if !tx.value.is_zero() {
             let balance = journal.load_account(tx.caller)?.info.balance;
             if balance < tx.value {
-                return Err(Stop::Funds.into());
+                if !journal.database.is_guess(&tx.caller) {
+                    return Err(NoFunds.into());
+                }
+                // It goes on as if it could pay, to find out what else it needs.
+                journal.inner.state.get_mut(&tx.caller).expect("just loaded").info.balance = tx.value;
             }
-            if let TxKind::Call(to) = tx.kind
-                && is_precompile(&to)
-                && !journal.database.has_account(&to)
-            {
-                return Err(journal.database.miss_account(&to).into());
+            if let TxKind::Call(to) = tx.kind {
+                journal.database.look_at_precompile(to);
             }
         }
         Ok(gas)
@@ -224,42 +231,72 @@ fn begin_creation(
 
 type Step<'a> = InstructionContext<'a, Ctx, EthInterpreter>;
 
-/// F4: stops with a miss if the stack's address at `depth` is a precompile whose record is not here.
-fn guard(step: &mut Step<'_>, depth: usize) -> InstructionExecResult {
-    let Ok(word) = step.interpreter.stack.peek(depth) else { return Ok(()) }; // The instruction itself reports the underflow.
-    let address = Address::from_word(B256::from(word));
-    if !is_precompile(&address) || step.host.journaled_state.database.has_account(&address) {
-        return Ok(());
-    }
-    let stop = step.host.journaled_state.database.miss_account(&address);
-    step.host.error = Err(ContextError::Db(stop));
-    Err(InstructionResult::FatalExternalError)
+/// The stack's address at `depth`; the instruction itself reports an underflow.
+fn address_at(step: &Step<'_>, depth: usize) -> Option<Address> {
+    step.interpreter.stack.peek(depth).ok().map(|word| Address::from_word(B256::from(word)))
 }
 
-fn guard_balance(mut step: Step<'_>) -> InstructionExecResult {
-    guard(&mut step, 0)?;
+fn look_at_precompile(step: &mut Step<'_>, depth: usize) {
+    if let Some(address) = address_at(step, depth) {
+        step.host.journaled_state.database.look_at_precompile(address);
+    }
+}
+
+/// F5: the balance or nonce of the account whose storage the code runs on.
+fn look_at_self(step: &mut Step<'_>) {
+    let address = step.interpreter.input.target_address();
+    step.host.journaled_state.database.look(address);
+}
+
+fn sends_value(step: &Step<'_>) -> bool {
+    step.interpreter.stack.peek(2).is_ok_and(|value| !value.is_zero())
+}
+
+fn watch_balance(step: Step<'_>) -> InstructionExecResult {
+    if let Some(address) = address_at(&step, 0) {
+        step.host.journaled_state.database.look(address);
+    }
     host::balance(step)
 }
 
-fn guard_extcodehash(mut step: Step<'_>) -> InstructionExecResult {
-    guard(&mut step, 0)?;
+fn watch_selfbalance(mut step: Step<'_>) -> InstructionExecResult {
+    look_at_self(&mut step);
+    host::selfbalance(step)
+}
+
+fn watch_extcodehash(mut step: Step<'_>) -> InstructionExecResult {
+    look_at_precompile(&mut step, 0);
     host::extcodehash(step)
 }
 
-fn guard_call(mut step: Step<'_>) -> InstructionExecResult {
-    if step.interpreter.stack.peek(2).is_ok_and(|value| !value.is_zero()) {
-        guard(&mut step, 1)?;
+fn watch_call(mut step: Step<'_>) -> InstructionExecResult {
+    if sends_value(&step) {
+        look_at_precompile(&mut step, 1);
+        look_at_self(&mut step);
     }
     contract::call::<{ opcode::CALL }, _, _>(step)
 }
 
-fn guard_selfdestruct(mut step: Step<'_>) -> InstructionExecResult {
-    guard(&mut step, 0)?;
+fn watch_callcode(mut step: Step<'_>) -> InstructionExecResult {
+    if sends_value(&step) {
+        look_at_self(&mut step);
+    }
+    contract::call::<{ opcode::CALLCODE }, _, _>(step)
+}
+
+fn watch_create<const IS_CREATE2: bool>(mut step: Step<'_>) -> InstructionExecResult {
+    look_at_self(&mut step);
+    contract::create::<IS_CREATE2, _, _>(step)
+}
+
+fn watch_selfdestruct(mut step: Step<'_>) -> InstructionExecResult {
+    look_at_precompile(&mut step, 0);
+    look_at_self(&mut step);
     host::selfdestruct(step)
 }
 
 /// Why a transaction was not executed at all.
-pub fn stop_of(error: EngineError) -> Result<Stop, InvalidTransaction> {
+pub fn stop_of(error: EngineError) -> Result<NoFunds, InvalidTransaction> {
     match error {
         EVMError::Database(stop) => Ok(stop),
         EVMError::Transaction(invalid) => Err(invalid),

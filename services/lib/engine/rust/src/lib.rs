@@ -5,6 +5,7 @@
 // Without either build, as in `cargo test`, nothing calls the boundary.
 #![cfg_attr(not(any(feature = "native", target_arch = "wasm32")), allow(dead_code))]
 
+mod access;
 mod api;
 mod block;
 mod bytes;
@@ -18,10 +19,13 @@ mod execute;
 mod halt;
 mod handler;
 mod history;
+mod known;
 mod lattice;
 mod owned;
 mod record;
+mod run;
 mod state;
+mod touch;
 mod view;
 mod xof;
 

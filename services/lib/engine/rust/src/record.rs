@@ -6,7 +6,9 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use alloy_rlp::{Decodable, Header};
 use std::ops::Range;
 
-pub const TX_HEADER_BYTES: usize = 104;
+pub const TX_HEADER_BYTES: usize = 120;
+/// One declared account: mode and address.
+pub const DECLARED_BYTES: usize = 21;
 pub const TX_CREATES: u8 = 1;
 pub const TX_HAS_VALUE: u8 = 2;
 pub const NONCE_BYTES: usize = 64;
@@ -15,9 +17,10 @@ pub const RESULT_HEADER_BYTES: usize = 64;
 pub const REASON_NONE: u8 = 0;
 pub const REASON_REVERT: u8 = 1;
 pub const REASON_HALT: u8 = 2;
-pub const REASON_FOREIGN: u8 = 3;
-pub const REASON_FUNDS: u8 = 4;
-pub const REASON_UNSEALED: u8 = 5;
+pub const REASON_VOID: u8 = 4;
+
+/// Of what a reverted transaction gave back at most so much stands in its result.
+const OUTPUT_BYTES_MAX: usize = 4096;
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
@@ -55,6 +58,10 @@ impl<'a> Transaction<'a> {
         self.bytes[9] & TX_CREATES != 0
     }
 
+    pub fn has_value(&self) -> bool {
+        self.bytes[9] & TX_HAS_VALUE != 0
+    }
+
     pub fn nonce(&self) -> u64 {
         u64_at(self.bytes, 16)
     }
@@ -73,6 +80,18 @@ impl<'a> Transaction<'a> {
 
     pub fn to(&self) -> Address {
         Address::from_slice(&self.bytes[84..104])
+    }
+
+    /// Position of the sender's transaction before this one, if it stands in the open block.
+    pub fn after(&self) -> Option<(u64, u32)> {
+        let flush = u64_at(self.bytes, 104);
+        (flush != 0).then(|| (flush, u32_at(self.bytes, 112)))
+    }
+
+    /// Where the declared set stands in its buffer.
+    pub fn declared(&self) -> Range<usize> {
+        let start = self.start + TX_HEADER_BYTES;
+        start..start + DECLARED_BYTES * usize::from(u16::from_le_bytes([self.bytes[10], self.bytes[11]]))
     }
 
     pub fn raw_offset(&self) -> usize {
@@ -157,24 +176,24 @@ pub struct Outcome<'a> {
     pub created: bool,
     pub gas_used: u64,
     pub address: Address,
-    pub value: u64,
     pub output: Bytes,
     pub logs: &'a [Log],
 }
 
 pub fn put_result(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
     let start = out.len();
+    let output = &outcome.output[..outcome.output.len().min(OUTPUT_BYTES_MAX)];
     out.put_u32(0); // the length, known at the end
     out.put_u32(outcome.index);
     out.put(&[outcome.is_success as u8, outcome.reason, outcome.created as u8, 0]);
-    out.put_u32((RESULT_HEADER_BYTES + outcome.output.len()) as u32);
+    out.put_u32((RESULT_HEADER_BYTES + output.len()) as u32);
     out.put_u64(outcome.gas_used);
     out.put(outcome.address.as_slice());
     out.put_u32(outcome.logs.len() as u32);
-    out.put_u64(outcome.value);
-    out.put_u32(outcome.output.len() as u32);
+    out.put_u64(0);
+    out.put_u32(output.len() as u32);
     out.put_u32(0);
-    out.put(&outcome.output);
+    out.put(output);
     for log in outcome.logs {
         out.put(log.address.as_slice());
         out.put_u8(log.data.topics().len() as u8);

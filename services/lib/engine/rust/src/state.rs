@@ -2,13 +2,16 @@
 //!
 //! S1. Every write but an import leaves an undo record in the current layer, the first one of a cell in a layer winning.
 //! S2. A slot with value 0 has no entry. An account stays listed while history may need it.
+//! S3. The nonce of a sender is written by nonce records alone, before its transaction comes to an end. As existence can be seen by
+//!     others, a sender without balance and code reads as new until then. Blocks are closed when all have come to an end.
 
 use crate::cells::{self, CellKey};
 use crate::history::{AccountUndo, BlockContext, History, Layer, Pins};
+use crate::known::Known;
 use crate::owned::Owned;
 use alloy_primitives::{
     Address, B256, KECCAK256_EMPTY, U256,
-    map::{AddressMap, B256Map, U256Map},
+    map::{AddressMap, AddressSet, B256Map, U256Map},
 };
 use revm::{bytecode::Bytecode, state::Account as JournalAccount};
 use std::collections::{BTreeSet, hash_map::Entry};
@@ -57,6 +60,8 @@ pub struct Shared {
     pub owned: RwLock<Arc<Owned>>,
     pub pins: Pins,
     pub chain_id: u64,
+    /// Cells of other partitions; never locked together with the state.
+    pub known: RwLock<Known>,
 }
 
 pub struct State {
@@ -68,6 +73,9 @@ pub struct State {
     pub slot_count: usize,
     pub history: History,
     pub open: Option<BlockContext>,
+    /// Senders that were nobody when their first nonce record came, and whose first transaction has not come to an end yet: to the
+    /// EVM they are still nobody (S3).
+    fresh: AddressSet,
 }
 
 impl State {
@@ -80,6 +88,7 @@ impl State {
             slot_count: 0,
             history: History::new(),
             open: None,
+            fresh: AddressSet::default(),
         }
     }
 
@@ -116,6 +125,56 @@ impl State {
                 found.nonce_hash = hash;
             }
         }
+    }
+
+    /// A nonce record counts a sender's nonce up.
+    pub fn write_nonce(&mut self, sender: &Address, nonce: u64, transaction: &B256) {
+        if nonce == 0 && self.accounts.get(sender).is_none_or(|account| account.balance.is_zero() && account.code.is_none()) {
+            self.fresh.insert(*sender);
+        }
+        self.edit(sender).set_nonce(nonce + 1, transaction);
+    }
+
+    /// True if the account reads as new, whatever its nonce cell says.
+    #[inline]
+    pub fn is_fresh(&self, address: &Address) -> bool {
+        !self.fresh.is_empty() && self.fresh.contains(address)
+    }
+
+    /// The sender's first transaction came to an end.
+    pub fn age(&mut self, sender: &Address) {
+        self.fresh.remove(sender);
+    }
+
+    /// Writes an account cell of a write set.
+    pub fn apply_account(&mut self, address: &Address, balance: U256, code_hash: B256) {
+        let code = self.code(code_hash, None);
+        let mut edit = self.edit(address);
+        if code.is_some() && edit.account.code.is_none() {
+            edit.clear_slots(); // As in `commit`.
+        }
+        edit.set_account(balance, code);
+    }
+
+    /// Writes a nonce cell of a write set. That of a sender only says that its first transaction came to an end (S3).
+    pub fn apply_nonce(&mut self, address: &Address, nonce: u64, transaction: &B256) {
+        self.age(address);
+        let mut edit = self.edit(address);
+        let (is_contract, present) = (edit.account.code.is_some(), edit.account.nonce);
+        if present == 0 && !is_contract {
+            edit.clear_slots(); // Created without code.
+        }
+        if present == 0 || (is_contract && nonce > present) {
+            edit.set_nonce(nonce, transaction);
+        }
+    }
+
+    /// Everything sequenced in the block has come to an end.
+    pub fn close_block(&mut self, pins: &Pins) -> BlockContext {
+        let context = self.open.take().expect("a block is open");
+        self.fresh.clear();
+        self.history.close_block(context, pins);
+        context
     }
 
     /// A storage slot at a version, or now.
@@ -212,7 +271,10 @@ impl State {
             edit.clear_slots(); // A created contract starts with empty storage, whatever stood at its address before.
         }
         edit.set_account(info.balance, code);
-        edit.set_nonce(info.nonce, transaction);
+        // What the journal was given may differ from the cell (V4); only what the EVM changed is written.
+        if info.nonce != edit.account.nonce && info.nonce != changed.original_info().nonce {
+            edit.set_nonce(info.nonce, transaction);
+        }
         for (slot, value) in changed.storage.iter().filter(|(_, value)| value.is_changed()) {
             edit.set_slot(*slot, value.present_value);
         }

@@ -1,13 +1,20 @@
 //! What one execution sees: the state (now or at a version), cells that were given, and the writes of earlier members.
 //!
-//! V1. A cell that is neither owned nor given is a miss, never an empty one.
-//! V2. The lock is held for the read of one cell, so a call beside the log delays it by no more.
+//! V1. A cell that is neither owned nor given is missing, never empty. The execution goes on with its last known value, so that one
+//!     run tells as much as it can, but what it comes to does not count.
+//! V2. A touch of what may not be touched goes on in the same way, and the transaction misses.
+//! V3. The lock is held for the read of one cell, so a call beside the log delays it by no more.
+//! V4. A transaction sees its sender with the nonce counted up; until its first transaction has come to an end, everybody else
+//!     sees a new sender as it was before (`State::fresh`).
 
+use crate::access::{Access, mode};
 use crate::cells::{self, CellKey};
 use crate::cellset::{CellSet, PartialAccount};
+use crate::known::Known;
 use crate::owned::Owned;
 use crate::state::{AccountCells, Shared};
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use crate::touch::Why;
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, map::AddressSet};
 use revm::{
     Database,
     bytecode::Bytecode,
@@ -17,51 +24,65 @@ use revm::{
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLockReadGuard};
 
-/// Why an execution cannot go on. Rules of this chain, not of the EVM: the transaction changes nothing.
+/// The sender does not have the value: a rule of this chain, not of the EVM; the transaction changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    Missing(Address),
-    Unsealed(u64),
-    Funds,
-}
+pub struct NoFunds;
 
-impl std::fmt::Display for Stop {
+impl std::fmt::Display for NoFunds {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{self:?}")
     }
 }
 
-impl std::error::Error for Stop {}
-impl DBErrorMarker for Stop {}
+impl std::error::Error for NoFunds {}
+impl DBErrorMarker for NoFunds {}
+
+/// What belongs to the transaction at hand.
+#[derive(Default)]
+struct Turn {
+    sender: Address,
+    /// What the sender's nonce reads as, at least.
+    nonce_min: u64,
+    declared: Bytes,
+    /// Why it does not come to an end: the first reason found.
+    why: Option<Why>,
+    /// Accounts whose balance, nonce or mere existence it looked at, as far as their cells alone do not tell.
+    looked: AddressSet,
+    /// Hashes of accounts whose code is not here, and whom to ask for it.
+    unknown_code: Vec<(B256, Option<Address>)>,
+}
 
 pub struct View {
     shared: Arc<Shared>,
     owned: Arc<Owned>,
     version: Option<u64>,
+    access: Access,
+    is_plain: bool,
     given: Option<CellSet>,
     overlay: Option<CellSet>,
     /// Every missing cell met so far.
     pub missing: BTreeSet<CellKey>,
-    /// Hashes of given accounts whose code was not given.
-    unknown_code: Vec<(B256, Address)>,
+    turn: Turn,
 }
 
 impl View {
-    pub fn new(shared: &Arc<Shared>, version: Option<u64>) -> Self {
+    pub fn new(shared: &Arc<Shared>, version: Option<u64>, access: Access) -> Self {
         let owned = shared.owned.read().expect("no writer panicked").clone();
         Self {
             shared: shared.clone(),
             owned,
             version,
+            is_plain: access.is_plain(),
+            access,
             given: None,
             overlay: None,
             missing: BTreeSet::new(),
-            unknown_code: Vec::new(),
+            turn: Turn::default(),
         }
     }
 
-    pub fn with_given(mut self, given: &[u8]) -> Self {
-        self.given = (!given.is_empty()).then(|| CellSet::unpack(given));
+    pub fn with_given(mut self, given: CellSet) -> Self {
+        self.given = (!given.accounts.is_empty()).then_some(given);
         self
     }
 
@@ -71,12 +92,41 @@ impl View {
         self
     }
 
-    pub fn take_overlay(&mut self) -> CellSet {
-        self.overlay.take().unwrap_or_default()
+    /// A transaction begins; `declared` is empty where nothing looks at it.
+    pub fn begin(&mut self, sender: Address, nonce: u64, declared: Bytes) {
+        self.turn.sender = sender;
+        self.turn.nonce_min = nonce + 1;
+        self.turn.declared = declared;
+        self.turn.why = None;
+        if !self.turn.looked.is_empty() {
+            self.turn.looked.clear();
+        }
+        self.turn.unknown_code.clear();
+    }
+
+    /// True if the declared set of each transaction matters.
+    pub fn needs_declared(&self) -> bool {
+        !self.is_plain
+    }
+
+    pub fn overlay(&mut self) -> &mut CellSet {
+        self.overlay.as_mut().expect("executions without commit have an overlay")
+    }
+
+    pub fn why(&self) -> Option<Why> {
+        self.turn.why
+    }
+
+    pub fn has_looked(&self, address: &Address) -> bool {
+        self.turn.looked.contains(address)
     }
 
     fn state(&self) -> RwLockReadGuard<'_, crate::state::State> {
         self.shared.state.read().expect("no writer panicked")
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.shared.known.read().expect("no writer panicked")
     }
 
     fn given(&self, address: &Address) -> Option<&PartialAccount> {
@@ -87,53 +137,204 @@ impl View {
         self.overlay.as_ref()?.accounts.get(address)
     }
 
-    /// True if a touch of the account is no miss for want of its record.
-    pub fn has_account(&self, address: &Address) -> bool {
+    fn mode(&self, address: &Address) -> Option<u8> {
+        self.access.mode(&self.owned, &self.turn.declared, address)
+    }
+
+    fn stop(&mut self, why: Why) {
+        self.turn.why.get_or_insert(why);
+    }
+
+    /// True if the account's record is what it is, not a guess.
+    fn has_record(&self, address: &Address) -> bool {
         self.owned.contains(address) || self.given(address).is_some_and(|given| given.account.is_some() && given.nonce.is_some())
     }
 
-    pub fn miss_account(&mut self, address: &Address) -> Stop {
-        let (has_account, has_nonce, has_code) = self
-            .given(address)
-            .map_or((false, false, false), |given| (given.account.is_some(), given.nonce.is_some(), given.code.is_some()));
-        for (kind, is_known) in [(cells::ACCOUNT, has_account), (cells::NONCE, has_nonce), (cells::CODE, has_code || has_account)]
+    /// True if the account's balance is a guess.
+    pub fn is_guess(&self, address: &Address) -> bool {
+        self.mode(address).is_none() || !self.has_record(address)
+    }
+
+    /// The transaction looks at an account's balance or nonce: more than its code.
+    pub fn look(&mut self, address: Address) {
+        if !self.is_plain || is_precompile(&address) {
+            match self.mode(&address) {
+                None | Some(mode::CODE) => self.stop(Why::Outside),
+                Some(_) if !self.has_record(&address) => self.ask(&address),
+                Some(_) => {}
+            }
+        }
+        self.turn.looked.insert(address);
+    }
+
+    /// The same where only a precompile's record is not loaded anyway.
+    pub fn look_at_precompile(&mut self, address: Address) {
+        if is_precompile(&address) {
+            self.look(address);
+        }
+    }
+
+    /// What the transaction changed must have been open to it for writing.
+    pub fn check_writes(&mut self, changes: &EvmState) {
+        if !self.is_plain
+            && changes.iter().any(|(address, account)| is_changed(account) && self.mode(address) != Some(mode::WRITE))
         {
+            self.stop(Why::Outside);
+        }
+    }
+
+    /// Notes the missing cells of an account. Its code comes along unless it is known which it probably is.
+    fn ask(&mut self, address: &Address) {
+        let given = self.given(address);
+        let (account, has_nonce) = (given.and_then(|given| given.account), given.is_some_and(|given| given.nonce.is_some()));
+        let has_code = account.is_some() || given.is_some_and(|given| given.code.is_some()) || {
+            let known = self.known().account(address);
+            known.is_some_and(|(_, hash)| hash == KECCAK256_EMPTY || self.code_of(&hash).is_some())
+        };
+        for (kind, is_known) in [(cells::ACCOUNT, account.is_some()), (cells::NONCE, has_nonce), (cells::CODE, has_code)] {
             if !is_known {
                 self.missing.insert(CellKey { address: *address, kind, slot: U256::ZERO });
             }
         }
-        Stop::Missing(*address)
     }
 
-    /// The account below the overlay.
-    fn base_account(&mut self, address: &Address) -> Result<Option<AccountInfo>, Stop> {
+    fn owned_account(&self, address: &Address) -> Option<AccountInfo> {
+        let state = self.state();
+        let mut found = state.account(address, self.version);
+        if found.nonce != 0 && self.version.is_none() && state.is_fresh(address) {
+            found.nonce = 0;
+        }
+        found.exists.then(|| info_of(found))
+    }
+
+    /// The account below the overlay. `asks`: what is missing is asked for.
+    fn base_account(&mut self, address: &Address, asks: bool) -> Option<AccountInfo> {
         if self.owned.contains(address) {
-            let found = self.state().account(address, self.version);
-            return Ok(found.exists.then(|| info_of(found)));
+            return self.owned_account(address);
         }
-        let Some((Some((balance, code_hash)), Some((nonce, _)), code)) =
-            self.given(address).map(|given| (given.account, given.nonce, given.code.clone()))
-        else {
-            if is_precompile(address) {
-                return Ok(None); // Looking at it is guarded in `handler`; a call of it needs no record.
-            }
-            return Err(self.miss_account(address));
-        };
-        let code =
-            if code_hash == KECCAK256_EMPTY { Some(Bytecode::default()) } else { code.or_else(|| self.known_code(&code_hash)) };
+        let (account, nonce) = self.given(address).map_or((None, None), |given| (given.account, given.nonce));
+        let nonce = nonce.map(|(nonce, _)| nonce);
+        if asks && (account.is_none() || nonce.is_none()) {
+            self.ask(address);
+        }
+        let (balance, code_hash) = account.or_else(|| self.known().account(address)).unwrap_or((U256::ZERO, KECCAK256_EMPTY));
+        let nonce = nonce.or_else(|| self.known().nonce(address)).unwrap_or_default();
+        let given_code = self.given(address).and_then(|given| given.code.clone()).filter(|(hash, _)| *hash == code_hash);
+        let code = given_code.map(|(_, code)| code).or_else(|| self.code_of(&code_hash));
         if code.is_none() {
-            self.unknown_code.push((code_hash, *address));
+            self.turn.unknown_code.push((code_hash, asks.then_some(*address)));
         }
-        Ok(Some(AccountInfo { balance, nonce, code_hash, code, account_id: None }))
+        Some(AccountInfo { balance, nonce, code_hash, code, account_id: None })
     }
 
-    fn known_code(&self, hash: &B256) -> Option<Bytecode> {
-        self.state().codes.get(hash).and_then(|code| code.bytecode.clone())
+    /// Code by its hash, from wherever it was seen.
+    fn code_of(&self, hash: &B256) -> Option<Bytecode> {
+        if *hash == KECCAK256_EMPTY {
+            return Some(Bytecode::default());
+        }
+        let own = self.state().codes.get(hash).and_then(|code| code.bytecode.clone());
+        own.or_else(|| self.known().code(hash).cloned())
+    }
+
+    /// An account of which only the code may be used: no other cell of it is asked for.
+    fn code_account(&mut self, address: &Address) -> Option<AccountInfo> {
+        if self.owned.contains(address) {
+            let found = self.owned_account(address);
+            if found.as_ref().is_none_or(|info| info.code_hash == KECCAK256_EMPTY) {
+                self.stop(Why::Outside); // No contract stands here: that can change, so it takes more than `code` to see it.
+            }
+            return found;
+        }
+        let given = self.given(address).and_then(|given| given.code.clone());
+        let code = given.or_else(|| {
+            let hash = self.given(address).and_then(|given| given.account).map(|(_, hash)| hash);
+            let hash = hash.or_else(|| self.known().contract(address))?;
+            Some((hash, self.code_of(&hash)?))
+        });
+        match code {
+            Some((code_hash, code)) if code_hash != KECCAK256_EMPTY => {
+                Some(AccountInfo { balance: U256::ZERO, nonce: 1, code_hash, code: Some(code), account_id: None })
+            }
+            Some(_) => {
+                self.stop(Why::Outside);
+                self.base_account(address, false)
+            }
+            None => {
+                self.missing.insert(CellKey { address: *address, kind: cells::CODE, slot: U256::ZERO });
+                self.base_account(address, false)
+            }
+        }
+    }
+
+    /// The account with the writes of earlier members.
+    fn account(&mut self, address: &Address) -> Option<AccountInfo> {
+        let Some(over) = self.overlaid(address) else { return self.base_account(address, true) };
+        let (account, nonce, code, is_erased) = (over.account, over.nonce, over.code.clone(), over.is_erased);
+        let mut info =
+            if is_erased { AccountInfo::default() } else { self.base_account(address, true).unwrap_or_default() };
+        if let Some((balance, code_hash)) = account {
+            info.balance = balance;
+            if info.code_hash != code_hash {
+                info.code_hash = code_hash;
+                info.code = Some(code.map_or_else(Bytecode::default, |(_, code)| code));
+            }
+        }
+        if let Some((nonce, _)) = nonce {
+            info.nonce = nonce;
+        }
+        Some(info)
+    }
+
+    fn touched_account(&mut self, address: &Address) -> Option<AccountInfo> {
+        if self.is_plain && self.owned.contains(address) {
+            return self.owned_account(address);
+        }
+        let mode = self.mode(address);
+        if is_precompile(address) && !(mode.is_some() && self.has_record(address)) {
+            return None; // A call of it needs no record; whoever looks at the record says so (`look`).
+        }
+        match mode {
+            None => {
+                self.stop(Why::Outside);
+                self.base_account(address, false)
+            }
+            Some(mode::CODE) => self.code_account(address),
+            Some(_) => self.account(address),
+        }
+    }
+
+    /// A cell of another partition's account.
+    fn foreign_slot(&mut self, address: &Address, slot: &U256, asks: bool) -> U256 {
+        if let Some(value) = self.given(address).and_then(|given| given.slots.get(slot)) {
+            return *value;
+        }
+        if asks {
+            self.missing.insert(CellKey { address: *address, kind: cells::SLOT, slot: *slot });
+        }
+        self.known().slot(address, slot).unwrap_or_default()
+    }
+
+    fn touched_slot(&mut self, address: &Address, slot: &U256) -> U256 {
+        let is_open = matches!(self.mode(address), Some(mode::READ | mode::WRITE));
+        if !is_open {
+            self.stop(Why::Outside);
+        }
+        if let Some(over) = self.overlaid(address) {
+            match over.slots.get(slot) {
+                Some(value) => return *value,
+                None if over.is_erased || over.is_created => return U256::ZERO,
+                None => {}
+            }
+        }
+        if self.owned.contains(address) {
+            return self.state().slot(address, slot, self.version);
+        }
+        self.foreign_slot(address, slot, is_open)
     }
 
     /// The nonce alone, for the address of a creation.
-    pub fn nonce(&mut self, address: &Address) -> Result<u64, Stop> {
-        Ok(self.basic(*address)?.map_or(0, |info| info.nonce))
+    pub fn nonce(&mut self, address: &Address) -> u64 {
+        self.touched_account(address).map_or(0, |info| info.nonce)
     }
 
     /// Adds a transaction's writes to the overlay.
@@ -141,8 +342,15 @@ impl View {
         for (address, account) in changes.iter().filter(|(_, account)| is_changed(account)) {
             let original = account.original_info();
             let before = (original.balance, original.code_hash, original.nonce);
-            let overlay = self.overlay.as_mut().expect("executions without commit have an overlay");
-            overlay.commit(address, account, before, transaction);
+            self.overlay().commit(address, account, before, transaction);
+        }
+    }
+
+    /// A member with this sender came to an end; who owns the sender hears of it by the nonce cell (V4).
+    pub fn overlay_nonce(&mut self, sender: &Address, nonce: u64, transaction: &B256) {
+        let is_open = matches!(self.mode(sender), Some(mode::READ | mode::WRITE));
+        if is_open || self.owned.contains(sender) {
+            self.overlay().accounts.entry(*sender).or_default().nonce = Some((nonce, *transaction));
         }
     }
 }
@@ -172,51 +380,38 @@ pub fn is_precompile(address: &Address) -> bool {
 }
 
 impl Database for View {
-    type Error = Stop;
+    type Error = NoFunds;
 
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Stop> {
-        let Some(over) = self.overlaid(&address) else { return self.base_account(&address) };
-        let (account, nonce, code, is_erased) = (over.account, over.nonce, over.code.clone(), over.is_erased);
-        let mut info = if is_erased { AccountInfo::default() } else { self.base_account(&address)?.unwrap_or_default() };
-        if let Some((balance, code_hash)) = account {
-            info.balance = balance;
-            if info.code_hash != code_hash {
-                info.code_hash = code_hash;
-                info.code = code.or(Some(Bytecode::default()));
-            }
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, NoFunds> {
+        let mut found = self.touched_account(&address);
+        let nonce_min = self.turn.nonce_min;
+        if nonce_min > 0 && found.as_ref().is_none_or(|info| info.nonce == 0) && address == self.turn.sender {
+            found.get_or_insert_default().nonce = nonce_min;
         }
-        if let Some((nonce, _)) = nonce {
-            info.nonce = nonce;
-        }
-        Ok(Some(info))
+        Ok(found)
     }
 
-    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Stop> {
-        let address = self.unknown_code.iter().find(|(hash, _)| *hash == code_hash).map(|(_, address)| *address);
-        let address = address.expect("every other account comes with its code");
-        self.missing.insert(CellKey { address, kind: cells::CODE, slot: U256::ZERO });
-        Err(Stop::Missing(address))
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, NoFunds> {
+        let unknown = self.turn.unknown_code.iter().find(|(hash, _)| *hash == code_hash);
+        let (_, address) = unknown.expect("every other account comes with its code");
+        if let Some(address) = *address {
+            self.missing.insert(CellKey { address, kind: cells::CODE, slot: U256::ZERO });
+        }
+        Ok(Bytecode::default())
     }
 
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
-        if let Some(over) = self.overlaid(&address) {
-            match over.slots.get(&slot) {
-                Some(value) => return Ok(*value),
-                None if over.is_erased => return Ok(U256::ZERO),
-                None => {}
-            }
-        }
-        if self.owned.contains(&address) {
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, NoFunds> {
+        if self.is_plain && self.owned.contains(&address) {
             return Ok(self.state().slot(&address, &slot, self.version));
         }
-        if let Some(value) = self.given(&address).and_then(|given| given.slots.get(&slot)) {
-            return Ok(*value);
-        }
-        self.missing.insert(CellKey { address, kind: cells::SLOT, slot });
-        Err(Stop::Missing(address))
+        Ok(self.touched_slot(&address, &slot))
     }
 
-    fn block_hash(&mut self, number: u64) -> Result<B256, Stop> {
-        self.state().history.hash(number).ok_or(Stop::Unsealed(number))
+    fn block_hash(&mut self, number: u64) -> Result<B256, NoFunds> {
+        let hash = self.state().history.hash(number);
+        if hash.is_none() {
+            self.stop(Why::Unsealed(number));
+        }
+        Ok(hash.unwrap_or_default())
     }
 }

@@ -4,7 +4,7 @@ import { bytesOfHex, concatBytes, hexOf } from "@meridian/core";
 import { numberToHex } from "viem";
 import type { Hex } from "viem";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { alice, bob, carol, dave, sign, startRig } from "./client.ts";
+import { alice, bob, carol, dave, sign, startRig, WEALTH } from "./client.ts";
 import type { Rig } from "./client.ts";
 import { initCode, LOOP, STORE } from "./contracts.ts";
 
@@ -107,7 +107,7 @@ test.each<[what: string, result: CallResult, message: string]>([
   [
     "value that is not there",
     { status: "funds" },
-    `failed to apply transaction: insufficient funds for gas * price + value: address ${alice.address} have 1000000000000000000 want 0`,
+    `failed to apply transaction: insufficient funds for gas * price + value: address ${alice.address} have ${WEALTH} want 0`,
   ],
 ])("%s is an error", async (_what, result, message) => {
   plant(result);

@@ -124,9 +124,8 @@ function readFailure(failure: ReadFailure, partition: PartitionId, block: number
         `account ${hexData(failure.account)} of another partition could not be read from partition ${partition}: ask again`,
       );
     case "RESOLVED":
-      assert(false, `partition ${partition} answered a read with ${failure.code}`);
     case "CALL":
-      return refused("the call fails");
+      assert(false, `partition ${partition} answered a read with ${failure.code}`);
   }
 }
 

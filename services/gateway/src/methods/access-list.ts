@@ -1,6 +1,6 @@
 /**
- * eth_createAccessList as geth does it: the call runs with the list that its last run made, until that list stays the same. Naming an
- * account or a slot changes what its access costs, and what a contract does may depend on the gas that is left.
+ * eth_createAccessList as geth does it: the call runs with the list that its last run made, until that list stays the same.
+ * To name an account or a slot changes what its access costs, and what a contract does may depend on the gas that is left.
  */
 import type { CallRequest } from "@meridian/core";
 import { bytesOfHex, concatBytes, hexOf, readU16, writeU16 } from "@meridian/core";

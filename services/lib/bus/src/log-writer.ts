@@ -66,6 +66,7 @@ export async function appendBehind(
     state.appendMsMax,
     () => stream.store(messages, { lastSequence }),
     () => findBehind(stream, lastSequence, messages),
+    () => stream.order(),
   );
   if (settled.outcome !== "stored") return settled;
   assert(
@@ -93,6 +94,13 @@ async function findBehind(stream: Stream, lastSequence: number, messages: Stream
     stored.subject === ours.subject &&
     stored.headers[WRITER_HEADER] === ours.headers[WRITER_HEADER] &&
     isSameHash(stored.payload, ours.payload);
+  if (isOurs && last < lastSequence + messages.length) {
+    // A server that reached its limit within the batch: not ours to acknowledge, nor to call full.
+    throw new IoError(
+      { code: "LOG_PARTIAL", sequence: lastSequence + 1, stored: last - lastSequence, of: messages.length },
+      "later",
+    );
+  }
   if (isOurs) return { found: "stored", sequence: lastSequence + messages.length };
   return { found: "other", other: decodeStored(stored).message };
 }

@@ -38,7 +38,8 @@ const open = { found: "open" } as const;
 
 test.each<[what: string, answers: Answer[], looks: Look[], want: unknown]>([
   ["stored at once", [stored], [], stored],
-  ["full at once is full", [full], [], full],
+  ["full at once is full", [full], [open], full],
+  ["full, but something of it landed", [full], ["lost"], "UNREACHABLE"],
   ["lost, and it landed", ["lost"], [{ found: "stored", sequence: 9 }], { outcome: "stored", sequence: 9 }],
   ["lost, not landed, sent again", ["lost", stored], [open], stored],
   ["lost, another one is there", ["lost"], [{ found: "other", other: "them" }], { outcome: "other", other: "them" }],
@@ -61,6 +62,20 @@ test.each<[what: string, answers: Answer[], looks: Look[], want: unknown]>([
   ["what cannot be tried again is passed on", ["refused for good"], [], "CLOSED"],
 ])("%s", async (_what, answers, looks, want) => {
   const outcome = settle(quickClock(), 1_000, say<StoreOutcome>(answers), say<Found<string>>(looks));
+  if (typeof want === "string") await expect(outcome).rejects.toMatchObject({ detail: { code: want } });
+  else expect(await outcome).toEqual(want);
+});
+
+test.each<[what: string, answers: Answer[], orders: (number | undefined)[], want: unknown]>([
+  ["full behind a lost try in the same order is full", ["lost", full], [1], full],
+  ["and behind several", ["lost", "lost", full], [1], full],
+  ["not if the order was another when the lost one was sent", ["lost", full], [1, 2], "UNREACHABLE"],
+  ["nor if it changed while the full one was asked for", ["lost", full], [1, 1, 1, 2], "UNREACHABLE"],
+  ["nor where nobody vouches for an order", ["lost", full], [undefined], "UNREACHABLE"],
+])("%s", async (_what, answers, orders, want) => {
+  let asked = 0;
+  const order = () => orders[Math.min(asked++, orders.length - 1)];
+  const outcome = settle(quickClock(), 1_000, say<StoreOutcome>(answers), say<Found<string>>([open]), order);
   if (typeof want === "string") await expect(outcome).rejects.toMatchObject({ detail: { code: want } });
   else expect(await outcome).toEqual(want);
 });

@@ -3,6 +3,9 @@
  *
  * S1. A store happens at most once: every try carries the same expectation, and the first that succeeds makes it false.
  * S2. While a try of unknown outcome may still arrive, "full" is no answer: it could land later. Tries go on.
+ * S3. Where tries are dealt with in order, one that is answered says that those before it have ended: then "full" is an answer
+ *     after all, if the stream shows that nothing landed. A nats-server whose limit is reached within an atomic batch gives no
+ *     answer to it (2.15.1), and may have kept its first messages.
  */
 import { IoError, isIoError } from "@meridian/core";
 import type { Clock } from "@meridian/core";
@@ -15,7 +18,7 @@ export type Found<T> = { found: "stored"; sequence: number } | { found: "open" }
 export type Settled<T> = Exclude<StoreOutcome, { outcome: "moved" }> | { outcome: "other"; other: T };
 
 /**
- * Tries `store` until its outcome is known. `lookUp` reads the stream.
+ * Tries `store` until its outcome is known. `lookUp` reads the stream; `order` as in `Stream`.
  * @throws IoError UNREACHABLE after `msMax`: the outcome is unknown
  */
 export async function settle<T>(
@@ -23,25 +26,31 @@ export async function settle<T>(
   msMax: number,
   store: () => Promise<StoreOutcome>,
   lookUp: () => Promise<Found<T>>,
+  order: () => number | undefined = () => undefined,
 ): Promise<Settled<T>> {
   const endsAt = clock.now() + msMax;
+  const lostIn = new Set<number | undefined>(); // Orders of tries that may have landed, or may still.
   let pauseMs = RETRY_MS_MIN;
-  let isUnknown = false; // A try may have landed, or may still.
   for (let tries = 1; ; tries++) {
+    const sentIn = order();
+    let full: Extract<StoreOutcome, { outcome: "full" }> | undefined;
     let failure: unknown;
     try {
       const answer = await store();
       if (answer.outcome === "stored") return answer;
-      if (answer.outcome === "full" && !isUnknown) return answer;
+      if (answer.outcome === "full") full = answer;
       failure = new IoError({ code: answer.outcome === "full" ? "FULL" : "MOVED" }, "later");
     } catch (error) {
       failure = retryable(error);
-      isUnknown = true;
+      lostIn.add(sentIn);
     }
+    const now = order();
+    const isOver = [...lostIn].every((lost) => lost !== undefined && lost === now);
     try {
       const found = await lookUp();
       if (found.found === "stored") return { outcome: "stored", sequence: found.sequence };
       if (found.found === "other") return { outcome: "other", other: found.other };
+      if (full !== undefined && isOver) return full;
     } catch (error) {
       failure = retryable(error);
     }

@@ -44,6 +44,11 @@ export interface Stream {
   read(subject: string, sequence: number, options: { bytesMax: number; signal: AbortSignal }): AsyncIterable<StoredMessage[]>;
   /** Removes the messages of a subject (or of all) before `sequence`. */
   purge(subject: string, sequence: number): Promise<void>;
+  /**
+   * Stays the same while stores are dealt with in the order in which they are sent: what was sent before one that is answered
+   * cannot land any more. Undefined where nobody vouches for that, as in a cluster of servers.
+   */
+  order(): number | undefined;
   /** An id that no other writer of this stream has. */
   uniqueId(): string;
 }

@@ -129,6 +129,23 @@ describe("a server that is silent or away", () => {
     expect((await bus.log.readToEnd(0, 1)).map((message) => markOf({ message }))).toEqual([0, "term 1", 7]);
   });
 
+  test("a batch that a full server gave no answer to is full as soon as the next one is", async () => {
+    const server = await serverOf();
+    const proxy = await proxyOf(server);
+    const bus = await busOf(proxy);
+    const writer = await startLog(bus);
+    const admin = await connect({ servers: server.url });
+    ends.push(() => admin.close());
+    const { streams } = await jetstreamManager(admin);
+    const { config, state } = await streams.info("LOG");
+    await streams.update("LOG", { ...config, max_bytes: state.bytes });
+    proxy.swallowAnswer("PUB log.");
+    expect((await writer.append(3, [append(0, 7), append(1, 7)])).outcome).toBe("full");
+    await streams.update("LOG", { ...config, max_bytes: -1 });
+    expect(await writer.append(3, [append(0, 8), append(1, 8)])).toEqual({ outcome: "appended" });
+    expect((await bus.log.readToEnd(0, 1)).map((message) => markOf({ message }))).toEqual([0, "term 1", 8]);
+  });
+
   test("an append that cannot be settled ends the writer; while the connection is down requests fail at once", async () => {
     const server = await serverOf();
     const bus = await busOf(server, { appendMsMax: 300 });

@@ -190,8 +190,8 @@ function describeLog(log: { address: Uint8Array; topics: Uint8Array[]; data: Uin
 }
 
 /**
- * A receipt that failed by the rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and changes
- * nothing else. It is not believed: the balance must be below the value.
+ * A receipt that failed by the rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and
+ * changes nothing else. It is not believed: the balance must be below the value.
  */
 function replayVoid(
   { state }: BlockContext,

@@ -99,6 +99,7 @@ export class MemoryBus implements Bus {
       lastOfAll: () => this.#ask(name, () => stream.lastOfAll()),
       read: (subject, sequence, options) => this.#read(name, subject, sequence, options),
       purge: (subject, sequence) => this.#ask(name, () => stream.purge(subject, sequence)),
+      order: () => undefined, // What is on its way may overtake.
       uniqueId: () => this.#server.uniqueId(),
     };
   }

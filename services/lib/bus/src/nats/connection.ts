@@ -20,6 +20,7 @@ export class Connection {
   readonly closed: Promise<void>;
   #log: Logger;
   #isUp = true;
+  #losses = 0;
   #onReconnect: () => Promise<void>;
   /** Called when the connection goes down or is closed: pending requests and readers. */
   #losers = new Set<() => void>();
@@ -39,6 +40,14 @@ export class Connection {
 
   get isUp(): boolean {
     return this.#isUp && !this.nc.isClosed();
+  }
+
+  /**
+   * The same number while what is sent is dealt with in its order: one server takes the messages of one connection one after the
+   * other. Undefined in a cluster, where a leader that changes may still bring in what it took before.
+   */
+  get order(): number | undefined {
+    return this.nc.info !== undefined && this.nc.info.cluster === undefined ? this.#losses : undefined;
   }
 
   /** @throws IoError CLOSED | UNREACHABLE */
@@ -166,6 +175,7 @@ export class Connection {
 
   #down(): void {
     this.#isUp = false;
+    this.#losses++;
     const losers = [...this.#losers];
     this.#losers.clear();
     for (const lost of losers) lost();

@@ -107,6 +107,10 @@ export class NatsStream implements Stream {
     await purgeStream(this.#connection, this.#name, { filter: subject, seq: sequence });
   }
 
+  order(): number | undefined {
+    return this.#connection.order;
+  }
+
   uniqueId(): string {
     return nuid.next();
   }

@@ -7,8 +7,8 @@
  * B3. A block is a function of the records alone: cut, delivery order and duplicates do not show in it.
  * B4. `progress` of a block is enough to go on after it: OUT read after `sequence`, with everything up to `positions` dropped,
  *     gives exactly the records that are not in a block. So what is not in a block need not be saved: OUT has it.
- * B5. A block holds what came to an end before its `block` entry, in a record's own run or settled in a later record of the block; all
- *     of it stands at its own position.
+ * B5. A block holds what came to an end before its `block` entry, in a record's own run or settled in a later record of the
+ *     block; all of it stands at its own position.
  * B6. What waits for its block is bounded in bytes; the bound is above what the scheduler lets stand open.
  */
 import { concatBytes, sameBytes } from "../bytes.ts";

@@ -1,14 +1,18 @@
 /**
- * Merges the packed transactions and results that several log messages let come to an end into published order: by flush, then by index inside it.
+ * Merges the packed transactions and results that several log messages let come to an end into published order: by flush, then
+ * by index inside it.
  *
- * G1. The outcome depends on positions only, not on how transactions are spread over partitions, nor on when they came to an end
- *     inside the block. A flush's local transactions stand before its groups' members: so the scheduler gives indexes.
+ * G1. The outcome depends on positions only, not on how transactions are spread over partitions, nor on when they came to an
+ *     end inside the block. (A flush's local transactions stand before its groups' members: so the scheduler gives indexes.)
  * G2. Transactions and results stay packed: whole runs of records are copied, there is no object for a transaction.
  */
 import { RESULT, resultBytes, resultIndex } from "../results.ts";
 import { TX_HEADER_BYTES, txBytes, txIndex } from "../transactions.ts";
 
-/** Transactions of one flush that one log message let come to an end. `count` transactions with one result each, both ascending by index (see `pairedCount`). */
+/**
+ * Transactions of one flush that one log message let come to an end: `count` of them with one result each, both ascending by
+ * index (see `pairedCount`).
+ */
 export interface MergeSource {
   flush: number;
   count: number;

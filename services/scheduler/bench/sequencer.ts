@@ -43,7 +43,10 @@ function measure(senders: number, count: number): { us: number; flushes: number;
     flushes++;
     flushAppended(sequencer, now);
     // Nobody applies: as if every partition had.
-    for (const [partition, n] of sequencer.positions) takeReport(sequencer, reportOf(chain.ledger, partition, { n }), now);
+    const closedBlock = sequencer.blocks.open.number - 1;
+    for (const [partition, n] of sequencer.positions) {
+      takeReport(sequencer, reportOf(chain.ledger, partition, { n, settledN: n, closedBlock }), now);
+    }
     sequencer.blocks.dueAt = Number.POSITIVE_INFINITY;
   };
   flush();

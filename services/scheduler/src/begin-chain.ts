@@ -3,7 +3,7 @@
  * the same file all do the same, and one of them is faster at each step.
  */
 import { IoError, evenRangeMap, hexOf, isIoError } from "@meridian/core";
-import type { Bus, ChainSettings, Entry } from "@meridian/core";
+import type { Bus, ChainSettings, Entry, RangeMap } from "@meridian/core";
 import { wait } from "@meridian/process";
 import type { NewChain, SchedulerOptions, SchedulerPorts, SchedulerTiming } from "./ports.ts";
 
@@ -55,13 +55,26 @@ async function tryBegin(ports: SchedulerPorts, chain: NewChain | undefined): Pro
   const settings = await bus.settings.create(mine);
   checkSame(settings, chain);
   await putGenesis(bus, chain.genesis.cells);
-  const map = evenRangeMap(chain.partitions);
+  const map = genesisMap(chain);
   const timestamp = chain.genesis.timestamp ?? Math.floor(ports.unixMs() / 1000);
   const opens = { number: 1, timestamp, prevrandao: ports.randomBytes(32), gasLimit: settings.blockGasLimit };
   const entry: Entry = { kind: "genesis", index: 0, chainId, genesisHash: hash, map, opens };
   await bus.log.begin(map.partitions.map(({ id }) => ({ partition: id, entries: [entry] })));
   telemetry.log.info({ ...settings, accounts, partitions: chain.partitions }, "Chain begun");
   return settings;
+}
+
+/** Equal ranges, and the accounts that the genesis file places elsewhere. */
+function genesisMap({ genesis, partitions }: NewChain): RangeMap {
+  const lost = genesis.pins.find(({ partition }) => partition >= partitions);
+  if (lost !== undefined) {
+    const field = `config.meridian.pins.${lost.address}`;
+    throw new IoError(
+      { code: "GENESIS", field, got: lost.partition, want: `below ${partitions}, the number of partitions` },
+      "never",
+    );
+  }
+  return { ...evenRangeMap(partitions), pins: genesis.pins };
 }
 
 /** The object is there before the first entry that names it. */

@@ -55,6 +55,17 @@ test.each<[what: string, changes: Record<string, unknown>, want: object]>([
   ["hex", { timestamp: "0x10", gasLimit: "0x1c9c380" }, { timestamp: 16, blockGasLimit: 30_000_000 }],
   ["numbers", { timestamp: 9, gasLimit: 50_000 }, { timestamp: 9, blockGasLimit: 50_000 }],
   ["time 0, as files for other clients have it", { timestamp: "0x0" }, { timestamp: null }],
+  [
+    "pins",
+    { config: { chainId: 7, meridian: { pins: { [`0x${high}`]: 3, [low]: "0x1" } } } },
+    {
+      pins: [
+        { address: low, partition: 1 },
+        { address: high.toLowerCase(), partition: 3 },
+      ],
+    },
+  ],
+  ["no pins", {}, { pins: [] }],
   ["fields of other chains", { difficulty: "0x1", baseFeePerGas: "0x7", coinbase: "0x0" }, { accounts: 0 }],
 ])("chain: %s", (_what, changes, want) => expect(parseGenesis(file(changes))).toMatchObject(want));
 
@@ -79,6 +90,14 @@ test.each<[what: string, text: string, field: string]>([
   ["half a byte of code", file({ alloc: { [low]: { code: "0x123" } } }), `alloc.${low}.code`],
   ["too much code", file({ alloc: { [low]: { code: `0x${"00".repeat(24_577)}` } } }), `alloc.${low}.code`],
   ["storage as list", file({ alloc: { [low]: { storage: [] } } }), `alloc.${low}.storage`],
+  ["pins as list", file({ config: { chainId: 7, meridian: { pins: [] } } }), "config.meridian.pins"],
+  ["a pin of no address", file({ config: { chainId: 7, meridian: { pins: { "0x12": 1 } } } }), "config.meridian.pins"],
+  [
+    "one pin twice",
+    file({ config: { chainId: 7, meridian: { pins: { [high]: 1, [high.toLowerCase()]: 2 } } } }),
+    "config.meridian.pins",
+  ],
+  ["a pin to no partition", file({ config: { chainId: 7, meridian: { pins: { [low]: -1 } } } }), `config.meridian.pins.${low}`],
   ["a slot of text", file({ alloc: { [low]: { storage: { a: "b" } } } }), `alloc.${low}.storage`],
 ])("refused: %s", (_what, text, field) => {
   expect(() => parseGenesis(text)).toThrow(

@@ -12,6 +12,7 @@ import {
   writeU32,
   writeU64,
 } from "@meridian/core";
+import type { RangeMap } from "@meridian/core";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 
 export interface Genesis {
@@ -25,6 +26,8 @@ export interface Genesis {
   /** SHA-256 of the cells. */
   hash: Uint8Array;
   accounts: number;
+  /** Accounts placed on chosen partitions: `config.meridian.pins`. */
+  pins: RangeMap["pins"];
 }
 
 const BLOCK_GAS_LIMIT = 1_000_000_000;
@@ -41,7 +44,7 @@ const refuse = (field: string, got: unknown, want: string): never => {
 };
 
 /**
- * Reads a genesis file: `config.chainId`, `alloc` (balance, nonce, code, storage), `timestamp`, `gasLimit`. Other fields of the
+ * Reads a genesis file: `config.chainId`, `config.meridian.pins` ({address: partition}), `alloc` (balance, nonce, code, storage), `timestamp`, `gasLimit`. Other fields of the
  * format say nothing about this chain and are passed over.
  * @throws IoError GENESIS naming the field
  */
@@ -62,7 +65,23 @@ export function parseGenesis(text: string): Genesis {
   });
   const cells = concatBytes(accounts.flatMap(({ address, value }) => cellsOf(address, objectOf(`alloc.${address}`, value))));
   const hash = new Uint8Array(createHash("sha256").update(cells).digest());
-  return { chainId, timestamp: timestamp === 0 ? null : timestamp, blockGasLimit, cells, hash, accounts: accounts.length };
+  const pins = pinsOf(config["meridian"]);
+  return { chainId, timestamp: timestamp === 0 ? null : timestamp, blockGasLimit, cells, hash, accounts: accounts.length, pins };
+}
+
+/** Sorted by address; which partitions there are is not known here. */
+function pinsOf(meridian: unknown): RangeMap["pins"] {
+  if (meridian === undefined) return [];
+  const pins = Object.entries(objectOf("config.meridian.pins", objectOf("config.meridian", meridian)["pins"] ?? {}));
+  const placed = pins.map(([key, value]) => {
+    const partition = integerOf(`config.meridian.pins.${key}`, value);
+    return { address: hexOfLength("config.meridian.pins", key, 20), partition };
+  });
+  placed.sort((left, right) => (left.address < right.address ? -1 : 1));
+  placed.forEach(({ address }, index) => {
+    if (address === placed[index - 1]?.address) refuse("config.meridian.pins", address, "each address once");
+  });
+  return placed;
 }
 
 /** Layouts: core's cells.ts. */

@@ -4,10 +4,14 @@
  */
 import {
   SUBJECT,
+  decodeAdminRequest,
   decodeBeat,
   decodeBuilt,
+  decodeGroupProposal,
+  decodeMisses,
   decodeReadReply,
   decodeReport,
+  encodeAdminReply,
   encodeBeat,
   encodeReadRequest,
   encodeSubmitReply,
@@ -28,8 +32,11 @@ import {
   stepDown,
   submitRecords,
   submitsInFlight,
+  takeAdmin,
   takeBuilt,
   takeEffects,
+  takeGroupProposal,
+  takeMisses,
   takeNonces,
   takeReport,
   tickSequencer,
@@ -53,6 +60,8 @@ export interface LeaderStart {
   metrics: SchedulerMetrics;
   /** A clock that leaves out pauses of this process; the sequencer's times are its times. */
   clock: Clock;
+  /** Answers administrators. */
+  admin: boolean;
 }
 
 export class Leader {
@@ -89,6 +98,11 @@ export class Leader {
       wire.subscribe(SUBJECT.reports, ({ payload }) =>
         this.#on((now) => takeReport(this.#sequencer, decodeReport(payload), now)),
       ),
+      wire.subscribe(SUBJECT.misses, ({ payload }) => this.#on((now) => takeMisses(this.#sequencer, decodeMisses(payload), now))),
+      wire.subscribe(SUBJECT.proposal, ({ payload }) =>
+        this.#on((now) => takeGroupProposal(this.#sequencer, decodeGroupProposal(payload), now)),
+      ),
+      ...(this.#start.admin ? [wire.subscribe(SUBJECT.admin, (message) => this.#on(() => this.#admin(message)))] : []),
       wire.subscribe(SUBJECT.built, ({ payload }) => this.#on(() => takeBuilt(this.#sequencer, decodeBuilt(payload)))),
       wire.subscribe(SUBJECT.beat, ({ payload }) => this.#on(() => this.#heard(payload))),
     ];
@@ -132,8 +146,8 @@ export class Leader {
       const now = this.#clock.now();
       span.set({ "meridian.outcome": result.outcome });
       if (result.outcome === "appended") {
-        metrics.flushed(plan, buildMs, now - startedAt);
         flushAppended(this.#sequencer, now);
+        metrics.flushed(plan, buildMs, now - startedAt);
         this.#checkPositions(plan);
       } else if (result.outcome === "full") {
         this.#telemetry.log.error({ text: result.text }, "The server has no room for LOG: transactions are refused");
@@ -180,6 +194,13 @@ export class Leader {
     else this.#telemetry.log.error({ bytes: message.payload.length }, "A submit is malformed and gets no answer");
   }
 
+  #admin(message: WireMessage): void {
+    const request = decodeAdminRequest(message.payload);
+    const reply = takeAdmin(this.#sequencer, request);
+    if (request.op !== "map") this.#telemetry.log.info({ ...request, reply: reply.op }, "An administrator asked");
+    message.respond(encodeAdminReply(reply));
+  }
+
   #heard(payload: Uint8Array): void {
     const { term, leader } = decodeBeat(payload);
     if (term <= this.#sequencer.term) return;
@@ -214,7 +235,12 @@ export class Leader {
         void this.#ask(effect);
         return;
       case "sealed":
+      case "draining":
+      case "askAgain":
         this.#sayBeat();
+        return;
+      case "moveFailed":
+        this.#telemetry.log.error({ version: effect.version }, "Ranges were not written out in time; they stay where they are");
         return;
       case "publishMap":
         void this.#ports.bus.settings

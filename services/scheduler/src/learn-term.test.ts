@@ -44,6 +44,7 @@ async function grow(
       mapVersion,
       partitions: [0, 1],
       snapshot: false,
+      moves: [],
     };
     const entries = [...seals, block, ...extra(number)];
     await writer.append(
@@ -98,7 +99,7 @@ test("a log that was cut behind its last seal stops the leader", async () => {
 test("the map is found in the log where the published copy is older", async () => {
   const bus = memoryServer().connect();
   const next = changeMap(map, { kind: "pin", address: "11".repeat(20), partition: 1 });
-  const writer = await grow(bus, 3, 20, (number) => (number === 3 ? [{ kind: "map", index: 3, map: next }] : []));
+  const writer = await grow(bus, 3, 20, (number) => (number === 3 ? [{ kind: "map", index: 3, map: next, handOvers: [] }] : []));
   await bus.settings.putMap(map);
   expect((await learn(bus, writer))?.map).toEqual(next);
 });
@@ -131,6 +132,7 @@ test("rules that this code does not know stop the leader", async () => {
     mapVersion: 1,
     partitions: [0, 1],
     snapshot: false,
+    moves: [],
   };
   await writer.append(
     writer.flush + 1,

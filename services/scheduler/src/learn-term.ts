@@ -16,7 +16,7 @@ export async function learnTerm(
   writer: LogWriter,
   limits: SequencerLimits,
   now: number,
-): Promise<Omit<SequencerStart, "limits" | "term" | "blockMs" | "seed"> | undefined> {
+): Promise<Omit<SequencerStart, "limits" | "term" | "blockMs" | "seed" | "rules"> | undefined> {
   const tails = await bus.log.tails();
   const [first, ...others] = tails.toSorted((left, right) => left.partition - right.partition);
   if (first === undefined) throw new IoError({ code: "LOG_EMPTY" }, "never");
@@ -27,12 +27,13 @@ export async function learnTerm(
   if (ends.some(({ messages }) => (messages.at(-1)?.term ?? 0) > writer.term)) return undefined;
   const recent = openRecentHashes(limits.recentHashesMax);
   const learned = learnChain(ends, recent, limits, now);
-  if (learned.rules > RULES_VERSION) {
-    throw new IoError({ code: "RULES_UNKNOWN", rules: learned.rules, known: RULES_VERSION }, "never");
+  if (learned.rulesVersion > RULES_VERSION) {
+    throw new IoError({ code: "RULES_UNKNOWN", rules: learned.rulesVersion, known: RULES_VERSION }, "never");
   }
   assert(learned.flush === writer.flush, `LOG ends with flush ${learned.flush}, the writer with ${writer.flush}`);
   const map = learned.map ?? (await findMap(bus, first, learned.mapVersion));
-  return { map, flush: learned.flush, positions: learned.positions, blocks: learned.blocks, recent };
+  const { flush, positions, blocks, work, moves } = learned;
+  return { map, flush, positions, blocks, recent, work, moves };
 }
 
 /** The last messages of one log, as many as `isEnough` wants. */

@@ -33,7 +33,12 @@ async function main(): Promise<void> {
   });
   const running = runScheduler(
     { bus, telemetry, clock: systemClock, unixMs: () => Date.now(), randomBytes: (count) => new Uint8Array(randomBytes(count)) },
-    { instance, limits: { flushMs: settings.flushMs, gapMs: settings.gapMs }, ...(chain === undefined ? {} : { chain }) },
+    {
+      instance,
+      limits: { flushMs: settings.flushMs, gapMs: settings.gapMs },
+      admin: settings.admin,
+      ...(chain === undefined ? {} : { chain }),
+    },
   );
   const health = await serveHealth(settings.healthPort, () => readinessOf(running.status()));
   telemetry.log.info({ healthPort: health?.port ?? 0 }, "Scheduler started");

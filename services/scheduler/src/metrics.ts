@@ -1,5 +1,5 @@
-import { SUBMIT, lagBytes } from "@meridian/core";
-import type { FlushPlan, Sequencer, Telemetry } from "@meridian/core";
+import { SUBMIT, WHY, lagBytes } from "@meridian/core";
+import type { FlushPlan, GroupCounts, Sequencer, Telemetry } from "@meridian/core";
 
 /** What the scheduler measures; the README's table has the same names. Gauges show the term that is led, nothing on a standby. */
 export interface SchedulerMetrics {
@@ -29,6 +29,8 @@ export function schedulerMetrics(telemetry: Telemetry): SchedulerMetrics {
   gauge("records", "{transaction}", "Transactions not decided", ({ submits }) => submits.records);
   gauge("queue.size", "By", "Payload of submits not answered", ({ submits }) => submits.bytes);
   gauge("senders", "{sender}", "Senders remembered", ({ senders }) => senders.count);
+  gauge("groups.open", "{group}", "Groups without an end", ({ groups }) => groups.open);
+  gauge("retries.waiting", "{transaction}", "Transactions waiting to be sequenced again", ({ retries }) => retries.count);
   gauge("blocks.unsealed", "{block}", "Closed blocks without a seal", ({ blocks }) => blocks.unsealed.length);
   telemetry.gauge(named("waiting"), "{transaction}", "Transactions waiting, by `reason`: nonce, gap, room", () =>
     REASONS.map((reason, index) => ({ value: followed?.waiting.counts[index] ?? 0, attributes: { reason } })),
@@ -49,6 +51,8 @@ export function schedulerMetrics(telemetry: Telemetry): SchedulerMetrics {
   const takeovers = counter("takeovers", "{takeover}", "Terms that this process began");
   const unequal = counter("blocks.unequal", "{block}", "Blocks that two archives built differently");
 
+  const countGroups = groupMetrics(telemetry);
+
   return {
     follow: (sequencer) => {
       followed = sequencer;
@@ -59,6 +63,7 @@ export function schedulerMetrics(telemetry: Telemetry): SchedulerMetrics {
       flushBytes(plan.bytes);
       flushBuild(buildMs);
       append(appendMs);
+      if (followed !== undefined) countGroups(followed.counts);
       if (plan.closes !== null) blocks(1);
       if (plan.seals > 0) seals(plan.seals);
     },
@@ -73,5 +78,43 @@ export function schedulerMetrics(telemetry: Telemetry): SchedulerMetrics {
     },
     tookOver: () => takeovers(1),
     disagreed: () => unequal(1),
+  };
+}
+
+const COUNTED = {
+  groups: ["{group}", "Groups sequenced"],
+  members: ["{transaction}", "Members of groups"],
+  whole: ["{group}", "Whole-system groups"],
+  aborts: ["{group}", "Groups aborted"],
+  retries: ["{transaction}", "Transactions sequenced again"],
+  unfitProposals: ["{proposal}", "Proposals that do not fit their group"],
+} as const;
+
+/** Counts what groups did since the last call. A term counts from 0. */
+function groupMetrics(telemetry: Telemetry): (counts: GroupCounts) => void {
+  const counters = Object.entries(COUNTED).map(([name, [unit, text]]) => ({
+    field: name as keyof typeof COUNTED,
+    add: telemetry.counter(`meridian.scheduler.groups.${name}`, unit, text),
+  }));
+  const held = telemetry.histogram("meridian.scheduler.groups.held", "ms", "From a group's append to that of its end");
+  const missed = telemetry.counter("meridian.scheduler.misses", "{transaction}", "Misses by `why` and `of`: local, member");
+  let seen: GroupCounts | undefined;
+  let before: GroupCounts | undefined;
+  return (counts) => {
+    if (seen !== counts) before = undefined; // Another term.
+    seen = counts;
+    for (const { field, add } of counters) {
+      const more = counts[field] - (before?.[field] ?? 0);
+      if (more > 0) add(more);
+    }
+    for (const [why, code] of Object.entries(WHY)) {
+      if (code === WHY.complete) continue;
+      const local = (counts.misses[code] ?? 0) - (before?.misses[code] ?? 0);
+      const member = (counts.ends[code] ?? 0) - (before?.ends[code] ?? 0);
+      if (local > 0) missed(local, { why, of: "local" });
+      if (member > 0) missed(member, { why, of: "member" });
+    }
+    for (const ms of counts.heldMs.splice(0)) held(ms);
+    before = { ...counts, misses: counts.misses.slice(), ends: counts.ends.slice() };
   };
 }

@@ -1,6 +1,6 @@
 /** What the scheduler needs from outside. Tests and the simulator pass fakes. */
 import type { Clock } from "@meridian/core";
-import type { Bus, SequencerLimits, Telemetry } from "@meridian/core";
+import type { Bus, Rules, SequencerLimits, Telemetry } from "@meridian/core";
 import type { Genesis } from "./genesis.ts";
 
 export interface SchedulerPorts {
@@ -26,6 +26,10 @@ export interface SchedulerOptions {
   chain?: NewChain;
   limits?: Partial<SequencerLimits>;
   timing?: Partial<SchedulerTiming>;
+  /** Answers administrators' requests about the range map. Default false. */
+  admin?: boolean;
+  /** For the simulator. Default: all. */
+  rules?: Rules;
 }
 
 /** Times of the shell, in milliseconds. */

@@ -1,6 +1,6 @@
 /** The scheduler: stands by, leads, and stands by again. */
 import { SUBJECT, encodeBeat } from "@meridian/bus";
-import { isIoError, openSequencer, readU32, sequencerLimits } from "@meridian/core";
+import { ALL_RULES, isIoError, openSequencer, readU32, sequencerLimits } from "@meridian/core";
 import type { ChainSettings, Sequencer } from "@meridian/core";
 import { wait } from "@meridian/process";
 import type { Readiness } from "@meridian/process";
@@ -106,7 +106,8 @@ class Scheduler {
     this.#enter("leader", writer.term);
     const { open, unsealed } = sequencer.blocks;
     this.#ports.telemetry.log.info({ term: writer.term, block: open.number, unsealed: unsealed.length }, "Leading");
-    const start = { instance, writer, sequencer, timing: this.#timing, metrics: this.#metrics, clock };
+    const { admin = false } = this.#options;
+    const start = { instance, writer, sequencer, timing: this.#timing, metrics: this.#metrics, clock, admin };
     return new Leader(this.#ports, start).run(this.stopping.signal);
   }
 
@@ -115,8 +116,11 @@ class Scheduler {
     const { bus, clock, randomBytes, telemetry } = this.#ports;
     const { term, flush } = writer;
     const limits = { ...sequencerLimits, ...this.#options.limits };
+    // Nothing that the leader before has taken is taken here.
+    const unknown = { draining: false, missesTaken: [] };
     const say = () => {
-      if (heard !== null) bus.wire.publish(SUBJECT.beat, encodeBeat({ ...heard, term, flush, leader: this.#options.instance }));
+      if (heard !== null)
+        bus.wire.publish(SUBJECT.beat, encodeBeat({ ...heard, ...unknown, term, flush, leader: this.#options.instance }));
       cancel = clock.after(this.#timing.beatMs, say);
     };
     let cancel: () => void = () => undefined;
@@ -126,7 +130,8 @@ class Scheduler {
       if (learned === undefined) return "fenced";
       if ((await bus.settings.getMap())?.version !== learned.map.version) await bus.settings.putMap(learned.map);
       const seed = readU32(randomBytes(4), 0);
-      return openSequencer({ ...learned, limits, term, blockMs: settings.blockMs, seed }, now());
+      const rules = this.#options.rules ?? ALL_RULES;
+      return openSequencer({ ...learned, limits, term, blockMs: settings.blockMs, seed, rules }, now());
     } catch (error) {
       if (!isIoError(error) || error.retry === "never") throw error;
       telemetry.log.warn({ ...error.detail, term }, "LOG could not be read: stepping down");

@@ -41,6 +41,12 @@ export const schedulerSettings = defineSettings({
     max: 1_000,
     help: "How long a flush waits for more transactions.",
   },
+  admin: {
+    variable: "MERIDIAN_ADMIN",
+    kind: "boolean",
+    default: false,
+    help: "Answer requests to move accounts between partitions.",
+  },
   gapMs: {
     variable: "MERIDIAN_GAP_MS",
     kind: "integer",

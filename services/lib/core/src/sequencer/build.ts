@@ -115,7 +115,7 @@ function setPlace(
 function copyRecord(from: Uint8Array, at: number, set: Uint8Array | null, to: Uint8Array, end: number): number {
   const bytes = txBytes(from, at);
   if (set === null) {
-    for (let index = 0; index < bytes; index++) to[end + index] = from[at + index]!;
+    to.set(from.subarray(at, at + bytes), end);
     return bytes;
   }
   for (let index = 0; index < TX_HEADER_BYTES; index++) to[end + index] = from[at + index]!;

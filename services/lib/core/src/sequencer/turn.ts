@@ -12,6 +12,7 @@ import type { PartitionTable } from "./partition-table.ts";
 import { slotOf } from "./partition-table.ts";
 import { predict, withPrediction } from "./predict.ts";
 import type { Retry } from "./retries.ts";
+import { SENDER } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
 import { ownerOfSender } from "./state.ts";
 
@@ -85,8 +86,10 @@ export const declaredSetOf = (records: Uint8Array, at: number): Uint8Array =>
 
 /** Null in the usual case: the record's own set is all there is. */
 function predictedSet(sequencer: Sequencer, { payload, at, sender }: Turn): Uint8Array | null {
+  const { senders, rules } = sequencer;
   const predicted = predict(sequencer.predictor, payload, at);
-  const isFirst = sequencer.senders.funded[sender] === 0 && txNonce(payload, at) === 0 && sequencer.rules.firstDeclares; // Rule firstDeclares
+  const isUnfunded = senders.funded[sender] === 0 && senders.state[sender] === SENDER.known;
+  const isFirst = isUnfunded && txNonce(payload, at) === 0 && rules.firstDeclares; // Rule firstDeclares
   if (predicted === null && !isFirst) return null;
   const own = declaredSetOf(payload, at);
   let set = own;

@@ -7,10 +7,11 @@
  */
 import { SUBJECT, decodeBeat } from "@meridian/bus";
 import { IoError, applyMessage, isIoError, refusalOf, txCount } from "@meridian/core";
-import type { Applied, Headers, LogBatch, OutRecord, PartitionId, Report } from "@meridian/core";
+import type { Applied, Headers, LogBatch, LogPosition, OutRecord, PartitionId, Report } from "@meridian/core";
 import { openSnapshots } from "@meridian/store";
 import { wait } from "@meridian/process";
 import { Beside } from "./beside.ts";
+import { waitForChain } from "./chain-start.ts";
 import { isFinal } from "./failures.ts";
 import { handedOver } from "./hand-overs.ts";
 import { MemoryWatch } from "./memory.ts";
@@ -48,8 +49,6 @@ export interface Actor {
   readonly done: Promise<void>;
 }
 
-/** Pause between two looks for the settings of a chain that is not begun yet. */
-const SETTINGS_MS = 200;
 /** What is under way at a stop has this long to end. */
 const SETTLE_MS = 1_000;
 /** OUT has this long to take what a snapshot waits for. */
@@ -71,21 +70,6 @@ export async function startActor(ports: ActorPorts, options: ActorOptions, signa
   return new RunningActor(ports, options, recovered, tail?.n ?? 1);
 }
 
-/** The chain id, as soon as the chain's first leader has written it. */
-async function waitForChain(
-  { bus, clock, telemetry }: ActorPorts,
-  { partition }: ActorOptions,
-  signal: AbortSignal,
-): Promise<number> {
-  for (let tries = 0; ; tries++) {
-    const settings = await bus.settings.get();
-    if (settings !== undefined) return settings.chainId;
-    if (signal.aborted) throw new IoError({ code: "STOPPING", partition }, "never");
-    if (tries === 0) telemetry.log.info({ partition }, "The chain is not begun yet; waiting for its settings");
-    await wait(clock, SETTINGS_MS, signal);
-  }
-}
-
 class RunningActor implements Actor {
   readonly done: Promise<void>;
   readonly #ports: ActorPorts;
@@ -103,6 +87,9 @@ class RunningActor implements Actor {
   readonly #reporter: Reporter;
   readonly #beside: Beside;
   readonly #unsubscribe: (() => void)[];
+  /** After the last message that was delivered; not looked at unless a rule is switched off. */
+  #delivered: LogPosition | null = null;
+  #lateSnapshot: Applied["snapshot"] = null;
   #stopped: string | null = null;
   #failure: { error: unknown } | null = null;
   #memory = { bytes: 0, accounts: 0, slots: 0 };
@@ -140,6 +127,7 @@ class RunningActor implements Actor {
       {
         snapshots: openSnapshots(bus, partition),
         log: bus.log,
+        objects: bus.objects,
         telemetry,
         clock,
         progress,
@@ -230,8 +218,11 @@ class RunningActor implements Actor {
   async #readOn(): Promise<void> {
     const { partition, limits } = this.#options;
     const { signal } = this.#ended;
-    const batches = this.#ports.bus.log.read(partition, this.#recovered.state.position, { bytesMax: limits.logBytesMax, signal });
+    const { position, rules } = this.#recovered.state;
+    const after = rules.redelivers ? position : (this.#delivered ?? position); // Rule redelivers
+    const batches = this.#ports.bus.log.read(partition, after, { bytesMax: limits.logBytesMax, signal });
     for await (const batch of batches) {
+      this.#delivered = batch.at(-1)?.position ?? this.#delivered;
       for (let done = 0; done < batch.length && !signal.aborted;) {
         done = await this.#applyFrom(batch, done);
         if (this.#stopped !== null) return;
@@ -294,7 +285,9 @@ class RunningActor implements Actor {
     if (applied === null) return null;
     this.#beside.applied(message, applied, span.headers());
     if (applied.record.block !== null) this.#blockClosed();
-    if (applied.snapshot !== null) this.#snapshotter.begin(applied.snapshot.block, applied.snapshot.lattice);
+    const snapshot = state.rules.snapshotsAreExact ? applied.snapshot : this.#lateSnapshot; // Rule snapshotsAreExact
+    if (snapshot !== null) this.#snapshotter.begin(snapshot.block, snapshot.lattice);
+    this.#lateSnapshot = applied.snapshot;
     return { record: applied.record, headers: span.headers() };
   }
 

@@ -152,3 +152,17 @@ test("a snapshot that a move overtakes is given up", async () => {
   await until("the end of it", () => partitions.lines.includes("warn Snapshot given up; the next one is due later"));
   expect(old.status().snapshots).toEqual([]);
 });
+
+test("what was handed over is kept until both snapshots of who gained it are past it", async () => {
+  const partitions = await begin();
+  const [gains] = await Promise.all([partitions.start(0), partitions.start(1)]);
+  const moved = () => [...partitions.server.objects.keys()].filter((name) => name.startsWith("move/")).length;
+  await partitions.chain.closeBlock(false, [MOVE]);
+  await appendMap(partitions, await handOvers(partitions));
+  for (const block of [2, 3]) {
+    expect(moved()).toBe(1);
+    await partitions.chain.closeBlock(true);
+    await until(`the snapshot of block ${block}`, () => gains.status().snapshots[0] === block);
+  }
+  await until("the chunk to go", () => moved() === 0);
+});

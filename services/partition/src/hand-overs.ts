@@ -32,8 +32,10 @@ export interface HandOverPorts {
   turns: Turns;
 }
 
+/** Prefix of what a partition gains. */
+const gainedPrefix = (to: PartitionId): string => `move/${to}/`;
 /** Name of a chunk's object: whoever gains it finds and removes those that it needs no more. */
-const chunkObject = (to: PartitionId, block: number, sha256: string): string => `move/${to}/${block}/${sha256}`;
+const chunkObject = (to: PartitionId, block: number, sha256: string): string => `${gainedPrefix(to)}${block}/${sha256}`;
 const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** The moves of the last `block` entry. */
@@ -158,4 +160,15 @@ export async function handedOver({ objects }: Bus, state: PartitionState, messag
     cells.set(object, bytes);
   }
   return cells;
+}
+
+/**
+ * Removes the chunks that a partition gained before a block: its log is not read again from before that.
+ * @param block of the oldest snapshot that is kept
+ */
+export async function removeGained(objects: Objects, partition: PartitionId, block: number): Promise<void> {
+  const prefix = gainedPrefix(partition);
+  for (const object of await objects.list(prefix)) {
+    if (Number(object.slice(prefix.length).split("/")[0]) < block) await objects.delete(object);
+  }
 }

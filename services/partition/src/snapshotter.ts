@@ -18,14 +18,16 @@ import {
   sealedBlock,
   truncatableN,
 } from "@meridian/core";
-import type { Clock, Engine, Log, PartitionState, SnapshotManifest, Telemetry } from "@meridian/core";
+import type { Clock, Engine, Log, Objects, PartitionState, SnapshotManifest, Telemetry } from "@meridian/core";
 import type { SnapshotStore } from "@meridian/store";
+import { removeGained } from "./hand-overs.ts";
 import type { PartitionMetrics } from "./metrics.ts";
 import type { Progress } from "./progress.ts";
 
 export interface SnapshotterPorts {
   snapshots: SnapshotStore;
   log: Log;
+  objects: Objects;
   telemetry: Telemetry;
   clock: Clock;
   progress: Progress;
@@ -107,6 +109,7 @@ export class Snapshotter {
       metrics.snapshotMs(ms);
       metrics.snapshotBytes(bytes);
       telemetry.log.info({ ...facts, ms, bytes, chunks: manifest.chunks.length }, "Snapshot taken");
+      await this.#removePassed();
     } catch (error) {
       span.end(error);
       if (!isIoError(error)) throw error;
@@ -151,6 +154,19 @@ export class Snapshotter {
     const n = truncatableN(this.#kept);
     if (n !== null) await log.truncate(manifest.partition, n);
     return null;
+  }
+
+  /** What was handed over before the older snapshot is not imported again. */
+  async #removePassed(): Promise<void> {
+    if (truncatableN(this.#kept) === null) return; // A restart may still begin at genesis.
+    const { objects, telemetry } = this.#ports;
+    const { partition } = this.#state;
+    try {
+      await removeGained(objects, partition, Math.min(...this.keptBlocks));
+    } catch (error) {
+      if (!isIoError(error)) throw error;
+      telemetry.log.warn({ ...error.detail, partition }, "Old hand-overs could not be removed; the next snapshot tries again");
+    }
   }
 }
 

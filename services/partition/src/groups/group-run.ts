@@ -60,7 +60,7 @@ export class GroupRun {
     const { partition } = this.#source.state;
     const { flush, index } = this.#group.position;
     const attributes = { partition, flush, index, members: this.#offsets.length };
-    const span = spanOf(telemetry, "group", { kind: "internal", parent: headers, links: [headers], attributes });
+    const span = spanOf(telemetry, "group", { kind: "internal", parent: headers, attributes });
     const startedAt = clock.now();
     try {
       const proposal = await this.#complete(span.headers());

@@ -28,9 +28,9 @@ function resultCount(results: Uint8Array): number {
 
 const codeOf = (reply: ReadReply): string => (reply.op === "failed" ? reply.failure.code : reply.op);
 
-test("a group over two partitions: proposed with granted cells, committed by its apply, published at its members' flush", async () => {
-  const { chain, ...rest } = await begin();
-  const partitions = world ?? rest;
+test("a group over two partitions: proposed with granted cells, committed by its apply, published at its flush", async () => {
+  const partitions = await begin();
+  const { chain } = partitions;
   await Promise.all([partitions.start(0), partitions.start(1)]);
   const group = await partitions.appendGroup([adds(1), adds(2)], BOTH);
   const proposal = await partitions.proposal(group);

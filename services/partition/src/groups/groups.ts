@@ -19,7 +19,6 @@ export class Groups {
   readonly #ports: GroupPorts;
   readonly #source: GroupSource;
   readonly #limits: ActorLimits;
-  readonly #signal: AbortSignal;
   readonly #fail: (error: unknown) => void;
   readonly #known = new Map<string, Known>();
   #running = 0;
@@ -28,7 +27,6 @@ export class Groups {
     this.#ports = ports;
     this.#source = source;
     this.#limits = limits;
-    this.#signal = signal;
     this.#fail = fail;
     signal.addEventListener("abort", () => this.#endAll(), { once: true });
   }

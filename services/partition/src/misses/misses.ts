@@ -21,6 +21,8 @@ export interface MissPorts extends TracePorts {
 interface Missed {
   transaction: MissedTransaction;
   phase: "known" | "traced" | "ready";
+  /** Since when it could have been completed; null before the first look. */
+  since: number | null;
 }
 
 const WHY_NAMES = Object.entries(WHY);
@@ -53,7 +55,7 @@ export class MissTeller {
   applied(missed: readonly MissedTransaction[]): void {
     for (const transaction of missed) {
       const why = touchWhy(transaction.touch, 0);
-      this.#missed.push({ transaction, phase: why === WHY.outside ? "known" : "ready" });
+      this.#missed.push({ transaction, phase: why === WHY.outside ? "known" : "ready", since: null });
       this.#ports.metrics.misses(1, { why: WHY_NAMES.find(([, code]) => code === why)?.[0] ?? "unknown" });
     }
   }
@@ -80,9 +82,13 @@ export class MissTeller {
 
   #trace(): void {
     const { missTracesMax, missTraceMs } = this.#limits;
+    const now = this.#ports.clock.now();
     for (const missed of this.#missed) {
       if (missed.phase !== "known") continue;
-      if (this.#tracing >= missTracesMax) return;
+      missed.since ??= now;
+      // Its turn to be completed did not come in time: a leader that waits for it is worse than one that knows less.
+      if (now - missed.since >= missTraceMs) missed.phase = "ready";
+      if (missed.phase === "ready" || this.#tracing >= missTracesMax) continue;
       missed.phase = "traced";
       this.#tracing++;
       completed(missed.transaction, this.#ports, missTraceMs)

@@ -2,6 +2,7 @@
 import { SUBJECT, decodeGroupProposal, decodeMisses, decodeReport, encodeBeat, memoryServer } from "@meridian/bus";
 import type { MemoryBus, MemoryServer } from "@meridian/bus";
 import {
+  ALL_RULES,
   PENDING,
   TX,
   WHY,
@@ -15,7 +16,18 @@ import {
   txRaw,
   writeU32,
 } from "@meridian/core";
-import type { Beat, CallRequest, Entry, GroupProposal, Misses, PartitionId, Position, Report, Rules } from "@meridian/core";
+import type {
+  Beat,
+  CallRequest,
+  Entry,
+  GroupProposal,
+  Misses,
+  PartitionId,
+  Position,
+  Report,
+  Rules,
+  Telemetry,
+} from "@meridian/core";
 import {
   FakeEngine,
   accountList,
@@ -60,6 +72,11 @@ export function toyCall(record: Uint8Array, at: number, given: Uint8Array): Call
 export const member = (index: number, program: string, declared: string[], sender = "01"): Uint8Array =>
   toyTransaction({ index, sender, nonce: 1 + index, to: "11", declared, program: toy(program) });
 
+export interface StartOptions {
+  telemetry?: Telemetry;
+  rules?: Readonly<Rules>;
+}
+
 export class TestPartitions {
   readonly server: MemoryServer;
   readonly chain: TestChain;
@@ -84,12 +101,12 @@ export class TestPartitions {
     return new TestPartitions(server, await TestChain.begin(server.connect(), 2, concatBytes(genesis)));
   }
 
-  async start(partition: PartitionId, limits: Partial<ActorLimits> = {}, rules?: Readonly<Rules>): Promise<Actor> {
+  async start(partition: PartitionId, limits: Partial<ActorLimits> = {}, other: StartOptions = {}): Promise<Actor> {
     const bus = this.server.connect();
     const engines = { open: () => new FakeEngine() };
-    const ports = { bus, engines, telemetry: recordingTelemetry(this.lines), callOf: toyCall };
-    const options = { partition, host: "host", memoryBytesMax: 1 << 30, limits: { ...LIMITS, ...limits } };
-    const actor = await runPartition(ports, rules === undefined ? options : { ...options, rules });
+    const { telemetry = recordingTelemetry(this.lines), rules = ALL_RULES } = other;
+    const options = { partition, host: "host", memoryBytesMax: 1 << 30, limits: { ...LIMITS, ...limits }, rules };
+    const actor = await runPartition({ bus, engines, telemetry, callOf: toyCall }, options);
     this.#running.set(partition, { actor, bus });
     return actor;
   }

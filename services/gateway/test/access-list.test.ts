@@ -1,7 +1,7 @@
 /** eth_createAccessList: geth's loop and errors. What partitions answer is planted, where the real engine is not asked. */
 import type { CallAccess, CallResult } from "@meridian/core";
 import { bytesOfHex, concatBytes, hexOf } from "@meridian/core";
-import { numberToHex } from "viem";
+import { numberToHex, padHex } from "viem";
 import type { Hex } from "viem";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { alice, bob, carol, dave, sign, startRig, WEALTH } from "./client.ts";
@@ -13,15 +13,23 @@ let rig: Rig;
 let asked: string[];
 const at: Record<string, Hex> = {};
 const ONE = numberToHex(1, { size: 32 });
+/** Reads slot 0, looks at the balance of the account in the call's first word, then reverts. */
+const REFUSER = "5f54505f3531505f5ffd";
 const TWO = numberToHex(2, { size: 32 });
 
 beforeAll(async () => {
   rig = await startRig();
-  const deploys = [STORE, LOOP].map((code, nonce) => sign({ nonce, to: undefined, data: initCode(code), gas: 300_000n }));
+  const deploys = [STORE, LOOP, REFUSER].map((code, nonce) =>
+    sign({ nonce, to: undefined, data: initCode(code), gas: 300_000n }),
+  );
   const hashes = await rig.sendAll(await Promise.all(deploys));
   rig.chain.closeBlock();
   const receipts = await Promise.all(hashes.map((hash) => rig.result("eth_getTransactionReceipt", hash)));
-  [at.store, at.loop] = receipts.map((receipt) => (receipt as { contractAddress: Hex }).contractAddress) as [Hex, Hex];
+  [at.store, at.loop, at.refuser] = receipts.map((receipt) => (receipt as { contractAddress: Hex }).contractAddress) as [
+    Hex,
+    Hex,
+    Hex,
+  ];
 });
 beforeEach(() => {
   rig.chain.onRead = () => undefined;
@@ -50,6 +58,8 @@ function plant(...results: CallResult[]): void {
     return { op: "call", result };
   };
 }
+const byAddress = (left: { address?: string | undefined }, right: { address?: string | undefined }) =>
+  (left.address ?? "") < (right.address ?? "") ? -1 : 1;
 const ran = (gasUsed: number, ...parts: Uint8Array[]): CallResult => ({
   status: "success",
   gasUsed,
@@ -76,7 +86,6 @@ describe("runs until the list stays the same", () => {
     const { result } = await create({
       accessList: [...kept, named(alice.address), named(precompile), named(dave.address)],
     });
-    const byAddress = (left: { address: string }, right: { address: string }) => (left.address < right.address ? -1 : 1);
     expect(result).toEqual({ accessList: kept.sort(byAddress), gasUsed: "0x1" });
     expect(asked).toHaveLength(1);
   });
@@ -127,6 +136,18 @@ describe("by the engine", () => {
     const { result } = await create({ to: at.store, data: TWO }, "latest");
     expect(result).toEqual({
       accessList: [{ address: at.store, storageKeys: [numberToHex(0, { size: 32 })] }],
+      gasUsed: expect.stringMatching(/^0x/) as string,
+    });
+  });
+  test("what a call looked at before it reverted is in the list", async () => {
+    const { result } = await create({ to: at.refuser, data: padHex(carol.address) }, "latest");
+    const entries = [
+      { address: at.refuser, storageKeys: [numberToHex(0, { size: 32 })] },
+      { address: carol.address.toLowerCase(), storageKeys: [] },
+    ].sort(byAddress);
+    expect(result).toEqual({
+      accessList: entries,
+      error: "execution reverted",
       gasUsed: expect.stringMatching(/^0x/) as string,
     });
   });

@@ -1,0 +1,96 @@
+/**
+ * The server and the wire of a run, and the buses that its processes have. The server itself never fails: what fails are the ways
+ * to it. It keeps a copy of everything that was ever stored, for the checks: logs are truncated while a run goes on.
+ */
+import { memoryServer } from "@meridian/bus";
+import type { MemoryBus, MemoryServer } from "@meridian/bus";
+import type { Bus } from "@meridian/core";
+import { describeLog, describeOut } from "./describe.ts";
+import type { SimProcess } from "./process.ts";
+import type { Random } from "./random.ts";
+import type { VirtualTime } from "./time.ts";
+import type { Trace } from "./trace.ts";
+import { SimWire } from "./wire.ts";
+import type { Weather } from "./wire.ts";
+
+/** A message of LOG or OUT as it was stored. */
+export interface Kept {
+  stream: "LOG" | "OUT";
+  sequence: number;
+  subject: string;
+  payload: Uint8Array;
+  headers: Record<string, string>;
+  atMs: number;
+}
+
+/** How long a writer tries an append or publish of unknown outcome. */
+const STORE_MS_MAX = 1_500;
+/** A request to the server takes at least this long each way, so that between any two of them others may come. */
+const WAY_MS_MIN = 0.02;
+
+export class Network {
+  readonly server: MemoryServer;
+  readonly wire: SimWire;
+  readonly kept: Kept[] = [];
+  readonly #buses = new Map<SimProcess, MemoryBus>();
+  readonly #time: VirtualTime;
+  readonly #trace: Trace;
+  /** Usual time of a request to the server, one way. */
+  serverMs = 0.5;
+
+  constructor(time: VirtualTime, random: Random, trace: Trace, weather: Weather) {
+    this.#time = time;
+    this.#trace = trace;
+    this.server = memoryServer({ clock: time });
+    this.server.faults.delayMs = () => WAY_MS_MIN + random.float() * this.serverMs;
+    this.wire = new SimWire(time, random, trace, weather);
+    for (const name of ["LOG", "OUT"] as const) this.server.streams[name].onStore(() => this.#keep(name));
+  }
+
+  #keep(stream: "LOG" | "OUT"): void {
+    const from = this.server.streams[stream].lastSequence;
+    const message = this.server.streams[stream].at(from);
+    if (message === undefined) return;
+    this.#trace.event(stream, message.subject, message.sequence, message.payload);
+    this.#trace.line(stream, () => (stream === "LOG" ? describeLog(message.payload) : describeOut(message.payload)));
+    this.kept.push({ ...message, stream, atMs: this.#time.now() });
+  }
+
+  /** Planted bug: LOG takes an append whatever it expects to stand before it. */
+  dropFence(): void {
+    const log = this.server.streams.LOG;
+    const store = log.store.bind(log);
+    log.store = (messages) => store(messages, { lastSequence: log.lastSequence });
+  }
+
+  /** A bus for a process that starts. */
+  connect(process: SimProcess): Bus {
+    const memory = this.server.connect({ clock: process.clock, appendMsMax: STORE_MS_MAX, publishMsMax: STORE_MS_MAX });
+    this.#buses.set(process, memory);
+    return {
+      log: memory.log,
+      out: memory.out,
+      settings: memory.settings,
+      objects: memory.objects,
+      wire: this.wire.connect(process),
+      closed: memory.closed,
+      close: () => memory.close(),
+    };
+  }
+
+  /** The process loses its connection, or has it again. */
+  cut(process: SimProcess, isCut: boolean): void {
+    if (isCut) {
+      this.wire.cutOff.add(process);
+      this.#buses.get(process)?.disconnect();
+    } else {
+      this.wire.cutOff.delete(process);
+      this.#buses.get(process)?.reconnect();
+    }
+  }
+
+  drop(process: SimProcess): void {
+    this.wire.drop(process);
+    this.#buses.delete(process);
+  }
+}

@@ -1,0 +1,98 @@
+/** Runs seeds, here or in processes beside this one: a run uses one core. */
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { assert } from "@meridian/core";
+import { engineOf } from "./engines.ts";
+import type { SimEngine } from "./engines.ts";
+import { mutantOf } from "./planted.ts";
+import { runSeed } from "./system/run.ts";
+import type { RunResult } from "./system/run.ts";
+
+/** Seeds [first, first + count) with a planted bug, or none. */
+export interface Task {
+  first: number;
+  count: number;
+  mutant: string | null;
+  engine: SimEngine;
+}
+
+/** What comes back of one seed, without lines. */
+export type Finished = Pick<RunResult, "seed" | "failure" | "hash" | "events">;
+
+export async function runTask({ first, count, mutant, engine }: Task, tell: (result: Finished) => void): Promise<void> {
+  const chosen = engineOf(engine);
+  const planted = mutant === null ? undefined : mutantOf(mutant);
+  for (let seed = first; seed < first + count; seed++) {
+    const { failure, hash, events } = await runSeed({ seed, ...chosen, ...(planted === undefined ? {} : { mutant: planted }) });
+    tell({ seed, failure, hash, events });
+  }
+}
+
+/** A process that runs one task after another. */
+class Hand {
+  readonly #child: ChildProcess;
+
+  constructor() {
+    this.#child = fork(fileURLToPath(new URL("./hand.ts", import.meta.url)));
+  }
+
+  async run(task: Task, tell: (result: Finished) => void): Promise<void> {
+    const take = (message: Finished | "done"): void => {
+      if (message !== "done") tell(message);
+    };
+    this.#child.on("message", take);
+    this.#child.send(task);
+    for (let isDone = false; !isDone;) {
+      const [message] = (await Promise.race([once(this.#child, "message"), this.#gone()])) as [Finished | "done"];
+      isDone = message === "done";
+    }
+    this.#child.off("message", take);
+  }
+
+  async #gone(): Promise<never> {
+    const [code] = (await once(this.#child, "exit")) as [number | null];
+    return assert(false, `a process of the simulator ended with ${code}`) as never;
+  }
+
+  end(): void {
+    this.#child.disconnect();
+  }
+}
+
+/** Runs tasks with `jobs` processes; with one, in this one. `isWanted` is asked before each task. */
+export async function runTasks(
+  tasks: readonly Task[],
+  jobs: number,
+  tell: (result: Finished, task: Task) => void,
+  isWanted: (task: Task) => boolean = () => true,
+): Promise<void> {
+  let next = 0;
+  const take = (): Task | undefined => {
+    while (next < tasks.length && !isWanted(tasks[next]!)) next++;
+    return tasks[next++];
+  };
+  const work = async (run: (task: Task, tell: (result: Finished) => void) => Promise<void>): Promise<void> => {
+    for (let task = take(); task !== undefined; task = take()) {
+      const current = task;
+      await run(current, (result) => tell(result, current));
+    }
+  };
+  if (jobs <= 1) return work(runTask);
+  const hands = Array.from({ length: Math.min(jobs, tasks.length) }, () => new Hand());
+  try {
+    await Promise.all(hands.map((hand) => work((task, each) => hand.run(task, each))));
+  } finally {
+    for (const hand of hands) hand.end();
+  }
+}
+
+/** Cuts a range of seeds into tasks. */
+export function tasksOf(first: number, count: number, size: number, mutant: string | null, engine: SimEngine): Task[] {
+  const tasks: Task[] = [];
+  for (let start = first; start < first + count; start += size) {
+    tasks.push({ first: start, count: Math.min(size, first + count - start), mutant, engine });
+  }
+  return tasks;
+}

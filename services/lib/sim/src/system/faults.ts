@@ -1,0 +1,148 @@
+/**
+ * What goes wrong in a run. Each seed has some kinds of trouble and not others, each often or seldom: runs differ more than if
+ * every one had a little of everything.
+ */
+import type { Network } from "../kernel/network.ts";
+import type { Random } from "../kernel/random.ts";
+import type { VirtualTime } from "../kernel/time.ts";
+import type { Trace } from "../kernel/trace.ts";
+import type { Weather } from "../kernel/wire.ts";
+import type { Member, System } from "./system.ts";
+import type { Times } from "./times.ts";
+
+export interface FaultPorts {
+  time: VirtualTime;
+  network: Network;
+  system: System;
+  trace: Trace;
+  random: Random;
+}
+
+const CALM: Readonly<Weather> = {
+  ...{ lossChance: 0, copyChance: 0, copyMsMax: 0, delayMs: 1 },
+  ...{ stragglerChance: 0, stragglerMs: 0 },
+};
+const CALM_SERVER_MS = 0.5;
+const COUNT_MAX = 4;
+
+export const calmWeather = (): Weather => ({ ...CALM });
+
+/** Makes the weather of the run and the times at which something happens; all of it ends at `quietMs`. */
+export function planFaults(ports: FaultPorts, times: Times): void {
+  const { random, network, time } = ports;
+  Object.assign(network.wire.weather, {
+    lossChance: random.pick([0, 0, 0.02, 0.1, 0.3]),
+    copyChance: random.pick([0, 0.05, 0.3]),
+    copyMsMax: random.pick([5, 100, 400]),
+    delayMs: random.pick([0.5, 3, 12]),
+    stragglerChance: random.pick([0, 0.02, 0.1]),
+    stragglerMs: random.pick([30, 250]),
+  } satisfies Weather);
+  network.serverMs = random.pick([0.2, 1, 4]);
+  for (const trouble of TROUBLES) {
+    if (!random.chance(0.4)) continue;
+    for (let count = random.between(1, COUNT_MAX); count > 0; count--) {
+      time.after(random.float() * times.quietMs, () => trouble(ports, times));
+    }
+  }
+  time.after(times.quietMs, () => calm(ports));
+}
+
+/** Everything works again: what is dead starts, what stands still goes on. */
+function calm({ network, system, trace }: FaultPorts): void {
+  trace.event("all", "calm", 0);
+  trace.line("all", () => "--- nothing fails from here on");
+  Object.assign(network.wire.weather, CALM);
+  network.serverMs = CALM_SERVER_MS;
+  for (const stream of ["LOG", "OUT"] as const) network.server.faults.full(stream, null);
+  for (const member of system.members) {
+    if (!member.isUp) system.start(member);
+    network.cut(member.process, false);
+    member.process.resume();
+  }
+}
+
+type Trouble = (ports: FaultPorts, times: Times) => void;
+
+const TROUBLES: readonly Trouble[] = [
+  (ports, times) => kill(ports, times, ports.random.pick(ports.system.members)),
+  (ports, times) => kill(ports, times, pickOf(ports, "partition")),
+  (ports, times) => kill(ports, times, pickOf(ports, "scheduler")),
+  (ports, times) => pause(ports, times, ports.random.pick(ports.system.members)),
+  (ports, times) => pause(ports, times, pickOf(ports, "partition")),
+  (ports, times) => pause(ports, times, pickOf(ports, "scheduler")),
+  cut,
+  loseAnswer,
+  delayStore,
+  fillUp,
+  wipe,
+];
+
+const pickOf = ({ system, random }: FaultPorts, kind: Member["kind"]): Member =>
+  random.pick(system.members.filter((member) => member.kind === kind));
+
+function kill({ system, time, random, trace }: FaultPorts, times: Times, member: Member): void {
+  if (!member.isUp) return;
+  trace.line(member.name, () => "is killed");
+  system.kill(member);
+  time.after(random.float() * random.pick([5, 100, 500]), () => {
+    if (time.now() < times.quietMs) system.start(member);
+  });
+}
+
+function pause({ time, random, trace }: FaultPorts, times: Times, member: Member): void {
+  const { process } = member;
+  if (process.state !== "running") return;
+  process.pause();
+  trace.event(member.name, "pause", 0);
+  trace.line(member.name, () => "stands still");
+  time.after(random.float() * random.pick([20, 300, 1_000]), () => {
+    if (time.now() >= times.quietMs || process.state !== "paused") return;
+    trace.line(member.name, () => "goes on");
+    process.resume();
+  });
+}
+
+function cut({ network, system, time, random, trace }: FaultPorts): void {
+  const { process, name } = random.pick(system.members);
+  if (process.state === "dead") return;
+  network.cut(process, true);
+  trace.event(name, "cut", 0);
+  trace.line(name, () => "is cut off");
+  time.after(random.float() * random.pick([20, 300]), () => {
+    trace.line(name, () => "is connected again");
+    network.cut(process, false);
+  });
+}
+
+function loseAnswer({ network, random, trace }: FaultPorts): void {
+  const stream = random.pick(["LOG", "LOG", "OUT"] as const);
+  const landed = random.chance(0.5);
+  trace.line("server", () => `loses the next answer about ${stream}, ${landed ? "stored" : "not stored"}`);
+  network.server.faults.loseAnswer(stream, { landed });
+}
+
+function delayStore({ network, random, trace }: FaultPorts): void {
+  const stream = random.pick(["LOG", "LOG", "OUT"] as const);
+  const delayMs = random.float() * random.pick([30, 400]);
+  trace.line("server", () => `gets the next store of ${stream} ${delayMs.toFixed(1)} ms late`);
+  network.server.faults.delay(stream, delayMs);
+}
+
+function fillUp({ network, time, random, trace }: FaultPorts): void {
+  const stream = random.pick(["LOG", "OUT"] as const);
+  trace.line("server", () => `has no room for ${stream}`);
+  network.server.faults.full(stream, "no room");
+  time.after(random.float() * 150, () => network.server.faults.full(stream, null));
+}
+
+/** An archive's disk is gone. */
+function wipe(ports: FaultPorts, times: Times): void {
+  const { system, random, trace } = ports;
+  const number = random.below(system.disks.length);
+  const member = system.members.find(({ name }) => name === `a${number}`);
+  if (member === undefined || !member.isUp) return;
+  kill(ports, times, member);
+  trace.line(member.name, () => "loses its disk");
+  system.disks[number]?.wipe();
+}

@@ -1,0 +1,198 @@
+/**
+ * The processes of a run: schedulers, partitions and archives, each the service's own loop over the ports of one simulated
+ * process. A process that fails is started again, as its host or the cluster would do; one that met a bug ends the run.
+ */
+import { runArchive } from "@meridian/archive";
+import type { RunningArchive } from "@meridian/archive";
+import { isIoError, noTelemetry } from "@meridian/core";
+import type { Bus, Engine, EngineModule, Logger, PartitionId, Rules, Telemetry } from "@meridian/core";
+import { runPartition } from "@meridian/partition";
+import type { Actor } from "@meridian/partition";
+import { wait } from "@meridian/process";
+import { runScheduler } from "@meridian/scheduler";
+import type { RunningScheduler } from "@meridian/scheduler";
+import { MemoryDisk, openMemoryArchive } from "../kernel/memory-archive.ts";
+import type { Network } from "../kernel/network.ts";
+import { SimProcess } from "../kernel/process.ts";
+import type { Random } from "../kernel/random.ts";
+import type { VirtualTime } from "../kernel/time.ts";
+import type { Trace } from "../kernel/trace.ts";
+import type { World } from "../world/world.ts";
+import { failureOf } from "./failure.ts";
+import type { Failure } from "./failure.ts";
+import { archiveOptions, partitionOptions, schedulerOptions } from "./settings.ts";
+import type { Times } from "./times.ts";
+
+export interface SystemPorts {
+  time: VirtualTime;
+  network: Network;
+  trace: Trace;
+  random: Random;
+  module: EngineModule;
+  /** The run ends with it. */
+  fail: (failure: Failure) => void;
+}
+
+export interface SystemOptions {
+  world: World;
+  times: Times;
+  rules: Readonly<Rules>;
+  schedulers: number;
+  archives: number;
+}
+
+/** One process that is kept running. */
+export interface Member {
+  readonly name: string;
+  readonly kind: "scheduler" | "partition" | "archive";
+  /** The process it is now; a new one after each start. */
+  process: SimProcess;
+  isUp: boolean;
+}
+
+const RESTART_MS = 20;
+const PAUSE_MS_MAX = 0.1;
+const DISK_MS_MAX = 2;
+const WALL_CLOCK_MS = 1_700_000_000_000;
+
+export class System {
+  readonly members: Member[] = [];
+  readonly disks: MemoryDisk[];
+  readonly actors = new Map<PartitionId, Actor>();
+  readonly schedulers = new Map<string, RunningScheduler>();
+  readonly archives = new Map<string, RunningArchive>();
+  readonly #ports: SystemPorts;
+  readonly #options: SystemOptions;
+  readonly #engines = new Map<SimProcess, Engine[]>();
+  readonly #starts = new Map<Member, (process: SimProcess) => void>();
+
+  constructor(ports: SystemPorts, options: SystemOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.disks = Array.from({ length: options.archives }, () => new MemoryDisk());
+    for (let number = 0; number < options.schedulers; number++) {
+      this.#add(`s${number}`, "scheduler", (process) => this.#startScheduler(process, number));
+    }
+    for (let partition = 0; partition < options.world.partitions; partition++) {
+      this.#add(`p${partition}`, "partition", (process) => this.#startPartition(process, partition));
+    }
+    this.disks.forEach((disk, number) => this.#add(`a${number}`, "archive", (process) => this.#startArchive(process, disk)));
+  }
+
+  #add(name: string, kind: Member["kind"], start: (process: SimProcess) => void): void {
+    const { time, random } = this.#ports;
+    const member: Member = { name, kind, process: new SimProcess(name, time, random), isUp: false };
+    member.process.kill();
+    this.members.push(member);
+    this.#starts.set(member, start);
+  }
+
+  /** Starts it anew, from what the server and its disk have. */
+  start(member: Member): void {
+    const { time, random, trace } = this.#ports;
+    if (member.isUp) return;
+    member.isUp = true;
+    member.process = new SimProcess(member.name, time, random);
+    trace.event(member.name, "start", 0);
+    trace.line(member.name, () => "starts");
+    this.#starts.get(member)?.(member.process);
+  }
+
+  /** Ends it at once: nothing it does afterwards has any effect. */
+  kill(member: Member): void {
+    const { network, trace } = this.#ports;
+    if (!member.isUp) return;
+    member.isUp = false;
+    trace.event(member.name, "kill", 0);
+    member.process.kill();
+    network.drop(member.process);
+    for (const engine of this.#engines.get(member.process) ?? []) void engine.close();
+    this.#engines.delete(member.process);
+  }
+
+  killAll(): void {
+    for (const member of this.members) this.kill(member);
+  }
+
+  #startScheduler(process: SimProcess, number: number): void {
+    const { random, time } = this.#ports;
+    const skewMs = number * 700; // Clocks of machines differ.
+    const ports = {
+      ...this.#common(process),
+      unixMs: () => Math.round(WALL_CLOCK_MS + time.now() + skewMs),
+      randomBytes: (count: number) => random.bytes(count),
+    };
+    const { world, times, rules } = this.#options;
+    const running = runScheduler(ports, { ...schedulerOptions(process.name, world, times), rules });
+    this.schedulers.set(process.name, running);
+    this.#watch(process, running.done);
+  }
+
+  #startPartition(process: SimProcess, partition: PartitionId): void {
+    const { module, trace } = this.#ports;
+    const engines: Engine[] = [];
+    this.#engines.set(process, engines);
+    const open: EngineModule["open"] = (options) => {
+      const engine = module.open({ ...options, callsInline: true });
+      engines.push(engine);
+      return engine;
+    };
+    const { times, rules } = this.#options;
+    const common = this.#common(process);
+    const started = runPartition(
+      { ...common, engines: { open }, pause: () => this.#pause(process) },
+      { ...partitionOptions(process.name, partition, times), rules },
+    );
+    this.#watch(
+      process,
+      started.then((actor) => {
+        this.actors.set(partition, actor);
+        trace.line(process.name, () => `has recovered at message ${actor.status().n}`);
+        return actor.done;
+      }),
+    );
+  }
+
+  #startArchive(process: SimProcess, disk: MemoryDisk): void {
+    const { random, module } = this.#ports;
+    const store = openMemoryArchive(disk, () => wait(process.clock, random.float() * DISK_MS_MAX));
+    const ports = { ...this.#common(process), engine: module, store, pause: () => this.#pause(process) };
+    const running = runArchive(ports, archiveOptions(process.name));
+    this.archives.set(process.name, running);
+    this.#watch(process, running.done);
+  }
+
+  #common(process: SimProcess): { bus: Bus; telemetry: Telemetry; clock: SimProcess["clock"] } {
+    const { network, trace } = this.#ports;
+    return { bus: network.connect(process), telemetry: noTelemetry(logger(trace, process)), clock: process.clock };
+  }
+
+  #pause(process: SimProcess): Promise<void> {
+    return wait(process.clock, this.#ports.random.float() * PAUSE_MS_MAX);
+  }
+
+  /** A process that ends by itself has failed: it is started again, unless it met a bug. */
+  #watch(process: SimProcess, done: Promise<void>): void {
+    const member = this.members.find(({ name }) => name === process.name);
+    const ended = (error: unknown): void => {
+      if (process.state === "dead" || member?.process !== process) return;
+      const { time, trace, fail } = this.#ports;
+      if (!isIoError(error) || error.detail.code === "STOPPED") return fail(failureOf(process.name, error));
+      trace.line(process.name, () => `fails: ${error.message}`);
+      this.kill(member);
+      time.after(RESTART_MS, () => this.start(member));
+    };
+    done.then(() => ended(new Error("ended without being asked to")), ended);
+  }
+}
+
+function logger(trace: Trace, process: SimProcess): Logger {
+  const at = (level: string) => (facts: Record<string, unknown>, text: string) =>
+    trace.line(process.name, () => `${level} ${text} ${describe(facts)}`);
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+const describe = (facts: Record<string, unknown>): string =>
+  Object.entries(facts)
+    .map(([name, value]) => `${name}=${value instanceof Error ? value.message : JSON.stringify(value)}`)
+    .join(" ");

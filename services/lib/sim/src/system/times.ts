@@ -1,0 +1,40 @@
+/** Times and bounds of a run. A small system with short times (virtual milliseconds): the same races in a tenth of the events. */
+import type { Random } from "../kernel/random.ts";
+
+export interface Times {
+  blockMs: number;
+  flushMs: number;
+  beatMs: number;
+  takeOverMs: number;
+  reportMs: number;
+  /** A partition is silent after this long. */
+  silentMs: number;
+  /** A group is aborted after this long. */
+  lockMsMax: number;
+  /** Small bounds cut flushes and groups where they are never cut otherwise. */
+  flushTransactionsMax: number;
+  groupMembersMax: number;
+  /** Rounds of fetching before members of a group are deferred. */
+  groupRoundsMax: number;
+  /** Failures happen until then... */
+  quietMs: number;
+  /** ...and within this time afterwards everything must have settled. */
+  settleMs: number;
+}
+
+export function drawTimes(random: Random): Times {
+  return {
+    blockMs: random.pick([60, 120, 300]),
+    flushMs: random.pick([1, 5, 12]),
+    beatMs: random.pick([25, 50]),
+    takeOverMs: random.pick([150, 300]),
+    reportMs: random.pick([25, 60]),
+    silentMs: random.pick([150, 400]),
+    lockMsMax: random.pick([40, 150, 600]),
+    flushTransactionsMax: random.pick([2, 6, 64, 64]),
+    groupMembersMax: random.pick([1, 3, 64, 64]),
+    groupRoundsMax: random.pick([1, 3, 8]),
+    quietMs: random.pick([300, 500, 900]),
+    settleMs: 20_000,
+  };
+}

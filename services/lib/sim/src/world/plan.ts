@@ -1,0 +1,66 @@
+/** The transactions of a world: who sends what with which nonce. When they are sent is the clients' business. */
+import type { EngineModule } from "@meridian/core";
+import { hexOf } from "@meridian/core";
+import { packScript } from "../contracts/player.ts";
+import type { Random } from "../kernel/random.ts";
+import { CHAIN_ID } from "./genesis.ts";
+import type { ScriptWriter } from "./scripts.ts";
+import { packTransaction } from "./transactions.ts";
+import type { TransactionFields } from "./transactions.ts";
+import type { Habits } from "./world.ts";
+
+export interface PlannedTransaction {
+  id: number;
+  sender: string; // lower-case hex
+  nonce: number;
+  hash: string;
+  record: Uint8Array;
+}
+
+const TRANSACTIONS_PER_SENDER = 8;
+const GAS_LIMITS = [200_000, 600_000, 2_000_000];
+const VALUE_MAX = 600;
+
+export function planTransactions(
+  module: Pick<EngineModule, "keccak256">,
+  random: Random,
+  senders: readonly Uint8Array[],
+  draw: (sender: Uint8Array, nonce: number) => TransactionFields,
+  rivals: number,
+): PlannedTransaction[] {
+  const planned: PlannedTransaction[] = [];
+  const add = (fields: TransactionFields): void => {
+    const { record, hash } = packTransaction(module, fields);
+    planned.push({ id: planned.length, sender: hexOf(fields.sender), nonce: fields.nonce, hash, record });
+  };
+  for (const sender of senders) {
+    const count = random.between(2, TRANSACTIONS_PER_SENDER);
+    for (let nonce = 0; nonce < count; nonce++) {
+      add(draw(sender, nonce));
+      if (random.chance(rivals)) add(draw(sender, nonce));
+    }
+  }
+  return planned;
+}
+
+/** A transaction that calls a player, creates one, or only sends value. */
+export function drawTransaction(
+  random: Random,
+  sender: Uint8Array,
+  nonce: number,
+  scripts: ScriptWriter,
+  habits: Habits,
+): TransactionFields {
+  const value = random.chance(habits.value) ? random.between(1, VALUE_MAX) : 0;
+  const gasLimit = random.pick(GAS_LIMITS);
+  const base = { chainId: CHAIN_ID, sender, nonce, value, gasLimit };
+  if (random.chance(habits.creates)) return { ...base, to: null, input: scripts.init(), accessList: [] };
+  // A plain transfer, to anybody.
+  if (random.chance(0.15)) return { ...base, to: scripts.account(), input: new Uint8Array(0), accessList: [] };
+  const to = scripts.contract();
+  const steps = scripts.script(to);
+  const isListed = random.chance(habits.listed);
+  const named = random.chance(habits.listedWrong) ? random.sample(scripts.named(steps), 1) : scripts.named(steps);
+  const wrong = random.chance(habits.listedWrong) ? [scripts.account()] : [];
+  return { ...base, to, input: packScript(steps), accessList: isListed ? [...named, ...wrong] : [] };
+}

@@ -365,7 +365,7 @@ class RunningActor implements Actor {
       accounts,
       slots,
       transactions: this.#transactions,
-      busyMs: this.#busyMs,
+      busyMs: this.#busyMs + this.#beside.busyMs,
       stopped: this.#stopped,
       ...this.#beside.report(),
     };

@@ -26,6 +26,7 @@ export interface BesidePorts {
 
 export class Beside {
   readonly #state: PartitionState;
+  readonly #turns: Turns;
   readonly #groups: Groups;
   readonly #misses: MissTeller;
   readonly #handOvers: HandOvers;
@@ -40,9 +41,10 @@ export class Beside {
   ) {
     const { state, engine } = source;
     const { wire, objects } = bus;
-    const turns = new Turns(pause, signal);
+    const turns = new Turns(clock, pause, signal);
     const caller = new Caller(wire, state, engine, limits);
     this.#state = state;
+    this.#turns = turns;
     this.#groups = new Groups({ wire, clock, telemetry, metrics, turns }, source, limits, signal, fail);
     this.#misses = new MissTeller({ wire, clock, caller, metrics, callOf }, state.partition, limits, signal, fail);
     this.#handOvers = new HandOvers({ objects, clock, telemetry, turns }, source, limits, signal, fail);
@@ -62,6 +64,11 @@ export class Beside {
     this.#groups.look(isCaughtUp);
     this.#handOvers.look(isCaughtUp);
     if (isCaughtUp) this.#misses.look();
+  }
+
+  /** Time of the engine that went into all of it, on the partition's thread. */
+  get busyMs(): number {
+    return this.#turns.busyMs;
   }
 
   hear(beat: Beat): void {

@@ -17,7 +17,9 @@ export interface ExchangeTraffic {
 /** Every user's first three: a share of a pool of two tokens, leave to take it back, a share of a pool with ETH. */
 const FIRST_CALLS = 3;
 const SHARE = 1_000_000n;
-const AMOUNT_MAX = 1_000;
+/** Large enough that no pool rounds what it gives to nothing. */
+const AMOUNT_MIN = 1_000;
+const AMOUNT_MAX = 2_000;
 
 /** Rounds: every account sends one before any sends its next. All succeed if pools and balances are large enough. */
 export function planTraffic({ chainId, exchange, accounts, nonces, count, seed }: ExchangeTraffic): Signed[] {
@@ -34,7 +36,7 @@ export function planTraffic({ chainId, exchange, accounts, nonces, count, seed }
   };
   const nth = (account: number, round: number): RouterCall => {
     const to = accounts[account]?.address ?? "0x";
-    const amount = BigInt(1 + Math.floor(draw() * AMOUNT_MAX));
+    const amount = BigInt(AMOUNT_MIN + Math.floor(draw() * (AMOUNT_MAX - AMOUNT_MIN)));
     if (round === 0) return calls.addLiquidity(...pair(account), SHARE, to);
     if (round === 1) return calls.approveShare(poolOf(exchange, ...pair(account)));
     if (round === 2) return calls.addLiquidityEth(pick(), SHARE, SHARE, to);
@@ -45,7 +47,7 @@ export function planTraffic({ chainId, exchange, accounts, nonces, count, seed }
     if (kind < 0.7) return calls.swapFromEth([one], amount, to);
     if (kind < 0.85) return calls.swapToEth([one], amount, to);
     if (kind < 0.93) return calls.removeLiquidity(...pair(account), amount, to);
-    return calls.addLiquidity(...pair(account), amount + 1_000n, to);
+    return calls.addLiquidity(...pair(account), amount, to);
   };
   return Array.from({ length: count }, (_, number) => {
     const account = number % accounts.length;

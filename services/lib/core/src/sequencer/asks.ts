@@ -21,6 +21,13 @@ export function askSender(sequencer: Sequencer, sender: number): void {
   sequencer.partitions.lanes[ownerOfSender(sequencer, sender)]!.askable.push(sender);
 }
 
+/** The map has changed: whoever has not been asked yet is asked of the new owner. No request is out then. */
+export function turnAsks(sequencer: Sequencer): void {
+  const { lanes } = sequencer.partitions;
+  const askable = lanes.flatMap((lane) => lane.askable.splice(0));
+  for (const sender of askable) askSender(sequencer, sender);
+}
+
 /** Makes an `ask` effect for each partition that has somebody to ask about and no request out. */
 export function sendAsks(sequencer: Sequencer, now: number): void {
   const { partitions, senders, limits } = sequencer;

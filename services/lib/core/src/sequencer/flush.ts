@@ -6,7 +6,7 @@ import { SUBMIT } from "../messages.ts";
 import type { PartitionId } from "../ranges.ts";
 import { indexRanges } from "../ranges.ts";
 import { txIndex } from "../transactions.ts";
-import { sendAsks } from "./asks.ts";
+import { sendAsks, turnAsks } from "./asks.ts";
 import { buildEntries } from "./build.ts";
 import type { BlockStep } from "./chain-blocks.ts";
 import { isSnapshotDue, nextBlock, sealsDue, stepBlocks } from "./chain-blocks.ts";
@@ -209,6 +209,7 @@ export function flushAppended(sequencer: Sequencer, now: number): void {
   if (flight.map !== null) {
     sequencer.moving = null;
     sequencer.ranges = indexRanges(flight.map);
+    turnAsks(sequencer);
     sequencer.effects.push({ kind: "publishMap", map: flight.map });
   }
   fill(sequencer, now);

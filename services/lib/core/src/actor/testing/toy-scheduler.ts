@@ -5,7 +5,7 @@
  */
 import { assert } from "../../assert.ts";
 import { concatBytes, hexOf } from "../../bytes.ts";
-import type { Entry, MovedRange, Position, RunEntry } from "../../entries.ts";
+import type { MovedRange, Position } from "../../entries.ts";
 import { indexRanges } from "../../ranges.ts";
 import { WHY, touchAccounts, touchBytes, touchIndex, touchValue, touchWhy } from "../../touches.ts";
 import { ATTEMPTS_MAX, DECLARED_BYTES, MODE, txIndex } from "../../transactions.ts";
@@ -13,6 +13,7 @@ import { cellsOwnedBy } from "../cells.ts";
 import { settledN } from "../queue.ts";
 import { blockEntry, nonceRecordOf, opensBlock, sealEntry, toyRecord } from "./messages.ts";
 import { missesOf } from "./test-partition.ts";
+import { Draft, itemIn, itemOf, mapOf } from "./toy-draft.ts";
 import type { ToyProposal, ToyTx, ToyWorld } from "./toy-world.ts";
 import { stronger } from "./toy-world.ts";
 
@@ -135,7 +136,7 @@ export class ToyScheduler {
   flush(): void {
     if (this.#moves.length > 0) return this.#moveOn();
     this.#flush++;
-    const draft = new Draft(this.#world);
+    const draft = new Draft(this.#world.partitions.length);
     for (const [name, proposal] of this.#proposals) this.#applyGroup(draft, name, proposal);
     this.#proposals.clear();
     for (const [name, group] of this.#groups) {
@@ -351,64 +352,5 @@ export class ToyScheduler {
   }
 }
 
-/** One flush in the making. Neighbouring local transactions and nonce records of a partition become one `run` entry. */
-class Draft {
-  index = 1;
-  readonly #lists: (Entry | { transactions: Uint8Array[]; nonces: Uint8Array[] })[][];
-
-  constructor({ partitions }: ToyWorld) {
-    this.#lists = partitions.map(() => []);
-  }
-
-  add(partition: number, entry: Entry): void {
-    itemOf(this.#lists, partition).push(entry);
-  }
-
-  addLocal(partition: number, record: Uint8Array): void {
-    this.#run(partition).transactions.push(record);
-  }
-
-  addNonce(partition: number, record: Uint8Array): void {
-    this.#run(partition).nonces.push(record);
-  }
-
-  #run(partition: number): { transactions: Uint8Array[]; nonces: Uint8Array[] } {
-    const list = itemOf(this.#lists, partition);
-    const last = list.at(-1);
-    if (last !== undefined && !("kind" in last)) return last;
-    const run = { transactions: [], nonces: [] };
-    list.push(run);
-    return run;
-  }
-
-  entries(): Entry[][] {
-    return this.#lists.map((list) =>
-      list.map((item): Entry => {
-        if ("kind" in item) return item;
-        const run: RunEntry = { kind: "run", transactions: concatBytes(item.transactions), nonces: concatBytes(item.nonces) };
-        return run;
-      }),
-    );
-  }
-}
-
 const NOTHING = new Uint8Array(0);
 const nameOf = ({ flush, index }: Position): string => `${flush}.${index}`;
-
-function mapOf<K, V>(maps: Map<number, Map<K, V>>, key: number): Map<K, V> {
-  const found = maps.get(key) ?? new Map<K, V>();
-  maps.set(key, found);
-  return found;
-}
-
-function itemIn<K, V>(map: Map<K, V>, key: K): V {
-  const found = map.get(key);
-  assert(found !== undefined, `${String(key)} is not there`);
-  return found;
-}
-
-function itemOf<T>(list: readonly T[], index: number): T {
-  const found = list[index];
-  assert(found !== undefined, `item ${index} is not there`);
-  return found;
-}

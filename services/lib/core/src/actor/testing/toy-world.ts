@@ -1,7 +1,8 @@
 /**
  * A whole system in small, on one seed: partitions with the fake engine, a scheduler of toys (toy-scheduler.ts), transactions
- * that guess wrongly what they touch, and no clock. Partitions lag, proposals come late or after their group's abort. It checks that
- * what was published is what one engine makes of it one after the other, and that a log alone gives the same records again.
+ * that guess wrongly what they touch, and no clock. Partitions lag, proposals come late or after their group's abort. It
+ * checks that what was published is what one engine makes of it one after the other, and that a log alone gives the same
+ * records again.
  */
 import { assert } from "../../assert.ts";
 import { concatBytes, hexOf } from "../../bytes.ts";

@@ -51,7 +51,7 @@ export function nextFlushAt(sequencer: Sequencer): number {
   }
   if (!isHeldUp(sequencer)) {
     if (!sequencer.isDraining) at = Math.min(at, blocks.isFull || blocks.closesFirst ? 0 : blocks.dueAt);
-    else if (mayClose(sequencer, seals) || isWholeTurn(sequencer)) at = 0;
+    else if (mayClose(sequencer, seals)) at = 0; // The whole-system group is placed by `fill`, if its partitions are there.
   }
   return Math.max(at, sequencer.fullUntil);
 }

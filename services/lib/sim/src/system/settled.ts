@@ -1,4 +1,6 @@
 /** Whether a run has come to its end: everything sent has its fate, and every process knows all of it. */
+import { decodeLogMessage } from "@meridian/bus";
+import type { Network } from "../kernel/network.ts";
 import type { Run } from "./run.ts";
 
 const ends = new WeakMap<Run, number>();
@@ -11,12 +13,11 @@ export function isSettled(run: Run): string | null {
     if (open !== undefined) return `transaction ${open.planned.id} is not acknowledged`;
     if (!client.isDone) return "a client waits for an answer";
   }
-  const beat = clients[0]?.beat ?? null;
-  if (beat === null) return "nobody leads";
   // The block that was open when the last transaction was taken, and the one behind it, for what it left behind.
-  const end = ends.get(run) ?? beat.open.number + 1;
+  const end = ends.get(run) ?? lastBlock(network) + 2;
   ends.set(run, end);
-  if (beat.latest.number < end) return `block ${end} is not sealed, the last one is ${beat.latest.number}`;
+  const sealed = clients[0]?.beat?.latest.number ?? -1;
+  if (sealed < end) return `block ${end} is not sealed, the last one is ${sealed}`;
   const short = system.disks.findIndex(({ rows }) => (rows.at(-1)?.stored.number ?? -1) < end);
   if (short >= 0) return `archive ${short} does not have block ${end}`;
   for (const [partition, actor] of system.actors) {
@@ -24,5 +25,15 @@ export function isSettled(run: Run): string | null {
     if (stopped !== null) return `partition ${partition} has stopped: ${stopped}`;
     if (closedBlock < end) return `partition ${partition} is behind at block ${closedBlock}`;
   }
-  return network.kept.length === 0 ? "nothing is stored" : null;
+  return null;
+}
+
+/** The last block that LOG closes. */
+function lastBlock({ kept }: Network): number {
+  for (const { stream, payload } of kept.toReversed()) {
+    if (stream !== "LOG") continue;
+    const closed = decodeLogMessage(payload).message.entries.find((entry) => entry.kind === "block");
+    if (closed !== undefined) return closed.number;
+  }
+  return 0;
 }

@@ -45,6 +45,7 @@ interface SwapReport {
   lockHeldMs: { p50: number; p99: number };
   groups: number;
   membersPerGroup: number;
+  roundsPerGroup: number;
   missesPercent: number;
   cpuMicroseconds: number; // for each swap, over all processes
 }
@@ -153,8 +154,10 @@ const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 
 function look(metrics: MetricsReceiver) {
   return {
-    held: metrics.histogram("meridian.scheduler.group.held"),
-    members: metrics.histogram("meridian.scheduler.group.members"),
+    held: metrics.histogram("meridian.scheduler.groups.held"),
+    rounds: metrics.histogram("meridian.partition.group.rounds"),
+    groups: metrics.counter("meridian.scheduler.groups.groups"),
+    members: metrics.counter("meridian.scheduler.groups.members"),
     misses: metrics.counter("meridian.scheduler.misses", { why: "outside" }),
   };
 }
@@ -175,7 +178,8 @@ async function measure(
   await settle();
   const after = look(metrics);
   const held = between(before.held, after.held);
-  const members = between(before.members, after.members);
+  const rounds = between(before.rounds, after.rounds);
+  const groups = after.groups - before.groups;
   return {
     scenario,
     swaps: swaps.length,
@@ -183,8 +187,9 @@ async function measure(
     failed: await failures(sender.rpc, swaps),
     sealedMs: { p50: percentile(sealed, 0.5), p99: percentile(sealed, 0.99) },
     lockHeldMs: { p50: quantile(held, 0.5), p99: quantile(held, 0.99) },
-    groups: members.count,
-    membersPerGroup: members.count === 0 ? 0 : members.sum / members.count,
+    groups,
+    membersPerGroup: groups === 0 ? 0 : (after.members - before.members) / groups,
+    roundsPerGroup: rounds.count === 0 ? 0 : rounds.sum / rounds.count,
     missesPercent: ((after.misses - before.misses) / swaps.length) * 100,
     cpuMicroseconds: (cpuUsed / swaps.length) * 1e6,
   };
@@ -217,6 +222,7 @@ function textOf(reports: readonly SwapReport[]): string {
       "lock held p50/p99 ms",
       "groups",
       "swaps a group",
+      "rounds",
       "missed",
       "CPU us a swap",
     ],
@@ -228,6 +234,7 @@ function textOf(reports: readonly SwapReport[]): string {
       ms(report.lockHeldMs),
       report.groups,
       report.membersPerGroup.toFixed(1),
+      report.roundsPerGroup.toFixed(1),
       `${report.missesPercent.toFixed(2)} %`,
       report.cpuMicroseconds.toFixed(0),
     ]),

@@ -5,10 +5,14 @@
  */
 import {
   CELL,
+  DECLARED_BYTES,
+  MODE,
   NONCE_CELL_BYTES,
   PENDING,
   TOUCH,
   TX,
+  compareAddresses,
+  concatBytes,
   touchAccounts,
   touchBytes,
   txCreates,
@@ -17,7 +21,6 @@ import {
   writeU16,
   writeU32,
   writeU64,
-  DECLARED_BYTES,
 } from "@meridian/core";
 import type { MissedTransaction } from "@meridian/core";
 import type { Caller } from "../calls.ts";
@@ -29,7 +32,7 @@ export interface TracePorts extends Pick<ActorPorts, "clock" | "callOf"> {
 
 /**
  * @param msMax bound of waiting; what is known then stays
- * @returns the same transaction with the union of what it touched then and now
+ * @returns the same transaction with the union of what it touched then and now; the stronger mode wins, but see below
  */
 export async function completed(
   missed: MissedTransaction,
@@ -43,7 +46,9 @@ export async function completed(
   try {
     const result = await Promise.race([caller.call(PENDING, call, {}), late]);
     if (result === null || !("access" in result) || result.access === null) return missed;
-    return { ...missed, touch: withAccounts(missed.touch, unionModes(touchAccounts(missed.touch, 0), result.access.touches)) };
+    const { touches } = result.access;
+    const known = withoutGuesses(touchAccounts(missed.touch, 0), touches);
+    return { ...missed, touch: withAccounts(missed.touch, unionModes(known, touches)) };
   } finally {
     cancel();
   }
@@ -57,6 +62,20 @@ function nonceOfCreation(record: Uint8Array): Uint8Array {
   cell.set(record.subarray(TX.sender, TX.sender + 20), 1);
   writeU64(cell, 21, txNonce(record, 0));
   return cell;
+}
+
+/**
+ * What a miss has touched without reads that the call knows better: the account that it stopped at was not there, so whether it
+ * would only run its code was a guess.
+ */
+function withoutGuesses(accounts: Uint8Array, touches: Uint8Array): Uint8Array {
+  const kept: Uint8Array[] = [];
+  for (let at = 0, other = 0; at < accounts.length; at += DECLARED_BYTES) {
+    while (other < touches.length && compareAddresses(touches, other + 1, accounts, at + 1) < 0) other += DECLARED_BYTES;
+    const isTraced = other < touches.length && compareAddresses(touches, other + 1, accounts, at + 1) === 0;
+    if (accounts[at] === MODE.write || !isTraced) kept.push(accounts.subarray(at, at + DECLARED_BYTES));
+  }
+  return concatBytes(kept);
 }
 
 /** The touch record with other accounts. */

@@ -32,6 +32,13 @@ export const CONTRACT = {
   counter: deploying("36600c575f546001015f55005b5f545f5260205ff3"),
   /** Calls the address in its data's first word with one byte of data; returns what that returns. */
   reader: deploying("60205f60015f5f355afa5060205ff3"),
+  /**
+   * Called with 32 bytes: adds 1 to slot 0 and calls the address in them without data; reverts if that fails. With more: returns
+   * slot 0.
+   */
+  caller: deploying("602036116020575f546001015f555f5f5f5f5f5f355af115601c57005b5f5ffd5b5f545f5260205ff3"),
+  /** Returns 1 and looks at nothing. */
+  pure: deploying("60015f5260205ff3"),
   /** Runs until its gas is gone. */
   endless: deploying("5b5f56"),
 } as const;

@@ -1,13 +1,14 @@
 /** When the open block may close: everything that was sequenced is resolved (B1). */
 import { rowsOf } from "./flush-buffer.ts";
 import { isHeldUp } from "./moves.ts";
+import { areSettled } from "./partition-table.ts";
 import { isWholeDue } from "./retries.ts";
 import type { Sequencer } from "./state.ts";
 
 /** True if nothing is unresolved but retries. */
 export function isQuiet({ groups, filling, partitions }: Sequencer): boolean {
   if (groups.open > 0 || groups.decided.length > 0 || rowsOf(filling) > 0) return false;
-  return partitions.lanes.every(({ settled, workN }) => settled >= workN);
+  return areSettled(partitions);
 }
 
 /** True if the open block may close as far as what was sequenced goes. */

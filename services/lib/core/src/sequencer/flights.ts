@@ -22,7 +22,18 @@ export function demandedHome(sequencer: Sequencer, sender: number): number {
 }
 
 /** A local transaction comes into the flush being filled. */
-export function noteLocalFlight({ senders, partitions, flight }: Sequencer, sender: number, home: number): void {
+export function noteLocalFlight(sequencer: Sequencer, sender: number, home: number): void {
+  const { senders } = sequencer;
   senders.flightHome[sender] = home;
-  senders.flightN[sender] = partitions.n[home]! + 1 + (flight !== null && flight.bytes[home]! > 0 ? 1 : 0);
+  senders.flightN[sender] = appendedN(sequencer, home) + 1;
 }
+
+/** True if a local transaction of this sender is in the flush being filled. */
+export function isFilling(sequencer: Sequencer, sender: number): boolean {
+  const home = sequencer.senders.flightHome[sender]!;
+  return home >= 0 && sequencer.senders.flightN[sender]! > appendedN(sequencer, home);
+}
+
+/** The last message of a partition's log, the outstanding flush's too. */
+const appendedN = ({ partitions, flight }: Sequencer, slot: number): number =>
+  partitions.n[slot]! + (flight !== null && flight.bytes[slot]! > 0 ? 1 : 0);

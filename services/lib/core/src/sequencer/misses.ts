@@ -2,10 +2,12 @@
 import type { Misses } from "../messages.ts";
 import { touchWhy, WHY } from "../touches.ts";
 import { TX, txIndex } from "../transactions.ts";
+import { isFilling } from "./flights.ts";
 import { settleLane } from "./partition-table.ts";
-import { pump, unparkSettled } from "./place.ts";
+import { fill } from "./flush.ts";
+import { unparkSettled } from "./place.ts";
 import { learn } from "./predict.ts";
-import { addRetry, isSequencedAgain, pumpRetries, retryOf } from "./retries.ts";
+import { addRetry, isSequencedAgain, retryOf } from "./retries.ts";
 import { findSender } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
 
@@ -33,8 +35,9 @@ function takeMiss(sequencer: Sequencer, flush: number, record: Uint8Array, touch
   const sender = findSender(senders, record, TX.sender);
   // A sender with something in the open block is not forgotten; a miss of an older leader's that stands in LOG again is done.
   if (sender < 0 || isSequencedAgain(sequencer, record, flush, txIndex(record, 0))) return;
-  // Its newest transaction has had its turn, hence all of them.
-  if (senders.topFlush[sender] === flush && senders.topIndex[sender] === txIndex(record, 0)) senders.flightN[sender] = 0;
+  // Its newest transaction has had its turn, hence all of them; unless another one is in the flush being filled.
+  const isNewest = senders.topFlush[sender] === flush && senders.topIndex[sender] === txIndex(record, 0);
+  if (isNewest && !isFilling(sequencer, sender)) senders.flightN[sender] = 0;
   const retry = retryOf(sequencer, sender, record, touch);
   retry.isReady = true;
   addRetry(sequencer, retry);
@@ -43,6 +46,5 @@ function takeMiss(sequencer: Sequencer, flush: number, record: Uint8Array, touch
 /** A report or a miss came: what was waiting for that goes on. */
 export function settled(sequencer: Sequencer, slot: number, now: number): void {
   if (settleLane(sequencer.partitions.lanes[slot]!, sequencer.blocks.open.number)) unparkSettled(sequencer, slot, false);
-  pumpRetries(sequencer, now);
-  pump(sequencer, now);
+  fill(sequencer, now);
 }

@@ -119,6 +119,9 @@ export function settleLane(lane: Lane, openBlock: number): boolean {
   return true;
 }
 
+/** True if all local transactions are resolved. */
+export const areSettled = ({ lanes }: PartitionTable): boolean => lanes.every(({ settled, workN }) => settled >= workN);
+
 /** A block stands in all logs: everything before it is resolved. */
 export function closeLanes({ lanes, n }: PartitionTable): void {
   lanes.forEach((lane, slot) => {

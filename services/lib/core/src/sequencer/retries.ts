@@ -4,7 +4,8 @@
  * R1. A sender's retries are sequenced in the order of their nonces, and before anything newer of that sender.
  * R2. They begin when everything of the sender is resolved: then all that follow a miss have missed too and are here.
  * R3. Only a miss for what it touched counts as an attempt. After `ATTEMPTS_MAX` a transaction waits for the whole-system group.
- * R4. One that asked for the hash of a block without a seal waits until that seal stands in LOG.
+ * R4. After a takeover they begin when all local transactions found in LOG are settled: until then a miss may not be known.
+ * R5. One that asked for the hash of a block without a seal waits until that seal stands in LOG.
  */
 import { hexOf } from "../bytes.ts";
 import { unionModes } from "../modes/union-modes.ts";
@@ -12,6 +13,7 @@ import { touchAccounts, touchValue, touchWhy, WHY } from "../touches.ts";
 import { ATTEMPTS_MAX, DECLARED_BYTES, TX, txAttempt, txGasLimit, txNonce } from "../transactions.ts";
 import { isResolved } from "./flights.ts";
 import type { OpenGroup } from "./groups.ts";
+import { areSettled } from "./partition-table.ts";
 import { PLACED, placeTurn } from "./place.ts";
 import { wake } from "./ready.ts";
 import type { Sequencer } from "./state.ts";
@@ -49,9 +51,11 @@ export interface Retries {
   count: number;
   /** After a takeover: hashes that stand in the open block more than once, with the flush and index of the last. */
   sequencedAgain: Map<string, { flush: number; index: number }>;
+  /** After a takeover: local misses of the open block may not be known yet. */
+  isLearning: boolean;
 }
 
-export const openRetries = (): Retries => ({ bySender: new Map(), count: 0, sequencedAgain: new Map() });
+export const openRetries = (): Retries => ({ bySender: new Map(), count: 0, sequencedAgain: new Map(), isLearning: false });
 
 /** Factor of `declaredMax` up to which what was touched is declared; above it the whole-system group is the better way. */
 const TOUCHED_FACTOR = 4;
@@ -93,6 +97,8 @@ export function addRetry(sequencer: Sequencer, retry: Retry): void {
 export function pumpRetries(sequencer: Sequencer, now: number): void {
   const { retries, groups, filling } = sequencer;
   if (retries.count === 0 || groups.whole !== null || filling.candidates.whole) return;
+  if (retries.isLearning && !areSettled(sequencer.partitions)) return;
+  retries.isLearning = false;
   for (const [sender, retrying] of [...retries.bySender]) {
     if (isBlocked(sequencer, sender, retrying)) continue;
     while (retrying.items.length > 0) {

@@ -4,25 +4,18 @@
  * partitions lag, fall silent and start again from their logs; appends are refused; leaders change in the middle of everything;
  * accounts move. In the end everything has settled, and what was published is what one engine makes of it one after the other.
  */
-import { heldHomeGroups, groupState, loosened, openGroups, proposalOf, settledN } from "../../actor/queue.ts";
-import type { OpenGroup } from "../../actor/queue.ts";
-import { applyMessage } from "../../actor/apply.ts";
-import { cellsOwnedBy, requestByOwner } from "../../actor/cells.ts";
-import { refusalOf } from "../../actor/refusal.ts";
-import { emptyState } from "../../actor/state.ts";
-import type { PartitionState } from "../../actor/state.ts";
-import { FakeEngine, TEST_CHAIN_ID, genesisEntry, mix, sealHash } from "../../actor/testing/index.ts";
+import { heldHomeGroups, openGroups, settledN } from "../../actor/queue.ts";
+import { genesisEntry, mix, sealHash } from "../../actor/testing/index.ts";
 import { assert } from "../../assert.ts";
-import { bytesOfHex, concatBytes } from "../../bytes.ts";
-import { CELL } from "../../cells.ts";
-import { PENDING } from "../../engine.ts";
-import type { Entry, HandOver, LogMessage, LogPosition, OutRecord } from "../../entries.ts";
-import type { GroupProposal, MissedTransaction, Misses, Report } from "../../messages.ts";
+import { concatBytes, hexOf } from "../../bytes.ts";
+import type { Entry } from "../../entries.ts";
+import type { GroupProposal, Misses, Report } from "../../messages.ts";
 import { SUBMIT } from "../../messages.ts";
 import type { RangeIndex } from "../../ranges.ts";
 import { evenRangeMap, indexRanges } from "../../ranges.ts";
 import { ALL_RULES } from "../../rules.ts";
 import type { Rules } from "../../rules.ts";
+import { TX, txBytes } from "../../transactions.ts";
 import { failNonces, takeNonces } from "../asks.ts";
 import type { FlushPlan } from "../flush.ts";
 import { flushAppended, flushFull, planFlush } from "../flush.ts";
@@ -36,20 +29,11 @@ import type { Sequencer, SequencerEffect } from "../state.ts";
 import { openSequencer } from "../state.ts";
 import { submitRecords } from "../submit.ts";
 import type { WorldTransaction } from "./serial.ts";
+import type { Logged, WorldPartition } from "./world-partition.ts";
+import { applyTo, openPartition, propose, reportOf } from "./world-partition.ts";
 import { checkSerial, endedIn, makeAccounts, makeTransactions } from "./serial.ts";
 
-type Logged = { message: LogMessage; position: LogPosition };
 type Wire = { to: "report"; report: Report } | { to: "misses"; misses: Misses } | { to: "proposal"; proposal: GroupProposal };
-
-export interface WorldPartition {
-  state: PartitionState;
-  engine: FakeEngine;
-  records: OutRecord[];
-  missed: MissedTransaction[];
-  handOvers: { block: number; ranges: HandOver[] } | null;
-  /** Says and reads nothing before this time, ms. */
-  pausedUntil: number;
-}
 
 const STEPS_MAX = 40_000;
 const QUIET_STEP = 1_500;
@@ -76,6 +60,9 @@ export class GroupWorld {
   #asks: Extract<SequencerEffect, { kind: "ask" }>[] = [];
   readonly #submits = new Map<number, WorldTransaction[]>();
   readonly #acknowledged = new Set<WorldTransaction>();
+  /** Hashes of everything that stands in LOG. */
+  readonly #logged = new Set<string>();
+  #wrong: string | null = null;
   #now = 0;
   #term = 0;
   #random: number;
@@ -93,7 +80,7 @@ export class GroupWorld {
     const genesis = { ...genesisEntry(map), opens: { ...genesisEntry(map).opens, gasLimit } };
     for (let partition = 0; partition < count; partition++) {
       this.#logs.push([]);
-      this.partitions.push(this.#openPartition(partition));
+      this.partitions.push(openPartition(partition, this.rules));
     }
     this.#append(
       1,
@@ -124,7 +111,7 @@ export class GroupWorld {
     for (let step = 0; step < STEPS_MAX; step++) {
       const isQuiet = step >= QUIET_STEP;
       const wrong = this.#step(isQuiet);
-      if (wrong !== null) return wrong;
+      if (wrong !== null || this.#wrong !== null) return wrong ?? this.#wrong;
       if (isQuiet && step % 50 === 0 && this.#isSettled()) return this.#check();
     }
     return `something never settled: ${this.#describe()}`;
@@ -193,7 +180,12 @@ export class GroupWorld {
       const hash = new Uint8Array(32).fill(n & 255);
       const message = { partition, n, term: this.#term, flush, entries };
       log.push({ message, position: { n, flush, hash } });
-      if (entries.some(({ kind }) => kind === "map")) this.seen.moves++;
+      for (const entry of entries) {
+        if (entry.kind === "map") this.seen.moves++;
+        if (entry.kind !== "run" && entry.kind !== "group") continue;
+        const records = entry.transactions;
+        for (let at = 0; at < records.length; at += txBytes(records, at)) this.#logged.add(hashOf(records, at));
+      }
     }
   }
 
@@ -245,8 +237,10 @@ export class GroupWorld {
       this.#submits.delete(effect.submit);
       sent?.forEach((transaction, index) => {
         const code = effect.reply.codes[index];
-        if (code === SUBMIT.accepted || code === SUBMIT.known) this.#acknowledged.add(transaction);
-        else this.seen.refused++;
+        const isAcknowledged = code === SUBMIT.accepted || code === SUBMIT.known;
+        if (!isAcknowledged) this.seen.refused++;
+        else if (this.#logged.has(hashOf(transaction.record, 0))) this.#acknowledged.add(transaction);
+        else this.#wrong = "acknowledged before it stands in LOG";
       });
     }
   }
@@ -257,25 +251,8 @@ export class GroupWorld {
     return next === undefined ? null : this.#apply(partition, next);
   }
 
-  #apply(partition: WorldPartition, { message, position }: Logged): string | null {
-    const { state, engine } = partition;
-    const refusal = refusalOf(state, message);
-    if (refusal !== null) return `partition ${state.partition} refuses ${JSON.stringify(refusal)}`;
-    const applied = applyMessage(state, message, position, engine, this.genesis, this.#chunks);
-    assert(applied !== null, "a message is applied once");
-    partition.records.push(applied.record);
-    if (applied.record.block !== null) {
-      partition.missed = [];
-      partition.handOvers = { block: state.closedBlock, ranges: [] };
-    }
-    partition.missed.push(...applied.missed);
-    for (const move of applied.moves) {
-      const object = `${state.closedBlock}/${move.first}`;
-      const { cells } = engine.exportCells(state.closedBlock, bytesOfHex(move.first), bytesOfHex(move.last), 1_000_000);
-      this.#chunks.set(object, cells);
-      partition.handOvers?.ranges.push({ ...move, chunks: [{ object, sha256: "", bytes: cells.length }] });
-    }
-    return null;
+  #apply(partition: WorldPartition, logged: Logged): string | null {
+    return applyTo(partition, logged, this.genesis, this.#chunks);
   }
 
   /** A partition says what it has to say; some of it is lost. */
@@ -289,51 +266,17 @@ export class GroupWorld {
       said.push({ to: "misses", misses: this.chance(0.5) ? misses : { ...misses, first: 0, missed: [...missed] } });
     }
     for (const group of heldHomeGroups(state)) {
-      const proposal = this.chance(0.7) ? this.#propose(partition, group) : null;
+      const proposal = this.chance(0.7) ? propose(group, partition, (owner) => this.#heard(owner)) : null;
       if (proposal !== null) said.push({ to: "proposal", proposal });
     }
     for (const one of said) if (this.chance(0.9)) this.#wire.push(one);
     if (this.#wire.length > WIRE_MAX) this.#wire = this.#wire.slice(-WIRE_MAX / 2);
   }
 
-  /** Executes a group with grants of those who hold it too; null if not everybody does. */
-  #propose({ state, engine }: WorldPartition, group: OpenGroup): GroupProposal | null {
-    const { transactions, rules } = proposalOf(state, group);
-    let given: Uint8Array = new Uint8Array(0);
-    let { allowed } = rules;
-    for (;;) {
-      const proposal = engine.propose(transactions, given, { ...rules, allowed });
-      if (proposal.missing.length > 0) {
-        const fetched = this.#fetch(group, proposal.missing);
-        if (fetched === null) return null;
-        given = concatBytes([given, fetched]);
-        continue;
-      }
-      const more = loosened(state, group, allowed, proposal.touches);
-      if (more === null) {
-        const { results, touches } = proposal;
-        const writes = group.participants.map((id): [number, Uint8Array] => [
-          id,
-          cellsOwnedBy(proposal.writes, (bytes, at) => this.#owners.ownerOf(bytes, at) === id),
-        ]);
-        return { home: state.partition, group: group.position, results, touches, writes };
-      }
-      allowed = more;
-    }
-  }
-
-  #fetch(group: OpenGroup, missing: Uint8Array): Uint8Array | null {
-    const cells: Uint8Array[] = [];
-    for (const [owner, request] of requestByOwner(missing, this.#owners.ownerOf, 1_000)) {
-      const { state, engine, pausedUntil } = this.partitions[owner]!;
-      if (this.#now < pausedUntil) return null;
-      const isLocked = groupState(state, group.position) === "held";
-      if (!isLocked && (group.participants.includes(owner) || !isCode(request))) return null;
-      const answer = isLocked ? { cells: engine.grant(request) } : engine.read(PENDING, request);
-      assert("cells" in answer, "the present can be read");
-      cells.push(answer.cells);
-    }
-    return concatBytes(cells);
+  /** A partition that answers; null if it is silent. */
+  #heard(number: number): WorldPartition | null {
+    const partition = this.partitions[number]!;
+    return this.#now < partition.pausedUntil ? null : partition;
   }
 
   /** The leader hears something, in any order, sometimes twice. */
@@ -356,15 +299,10 @@ export class GroupWorld {
     }
   }
 
-  #openPartition(partition: number): WorldPartition {
-    const state = emptyState(partition, TEST_CHAIN_ID, this.rules);
-    return { state, engine: new FakeEngine(), records: [], missed: [], handOvers: null, pausedUntil: 0 };
-  }
-
   /** A partition starts again from its log. */
   #restart(number: number): string | null {
     const old = this.partitions[number]!;
-    const again = this.#openPartition(number);
+    const again = openPartition(number, this.rules);
     for (const item of this.#logs[number]!.slice(0, old.state.position.n)) {
       const wrong = this.#apply(again, item);
       if (wrong !== null) return wrong;
@@ -394,8 +332,6 @@ export class GroupWorld {
       if (again.records.length !== records.length) return `a replay of log ${number} gives other records`;
       if (again.state.open.length > 0) return `something is open on partition ${number}`;
     }
-    const missing = [...this.#acknowledged].length;
-    if (missing > this.transactions.length) return "more was acknowledged than sent";
     return checkSerial(this, this.#owners);
   }
 
@@ -441,16 +377,4 @@ export class GroupWorld {
   }
 }
 
-function reportOf({ state, handOvers }: WorldPartition): Report {
-  return {
-    ...{ partition: state.partition, host: "world", n: state.position.n, flush: state.position.flush },
-    ...{ closedBlock: state.closedBlock, memoryBytes: 0, memoryBytesMax: 1, accounts: 0, slots: 0, transactions: 0, busyMs: 0 },
-    ...{ stopped: null, settledN: settledN(state), misses: state.misses, handOvers },
-    groups: openGroups(state).map(({ position, held }) => ({ group: position, held })),
-  };
-}
-
-function isCode(request: Uint8Array): boolean {
-  for (let at = 0; at < request.length; at += 21) if (request[at] !== CELL.code) return false;
-  return true;
-}
+const hashOf = (records: Uint8Array, at: number): string => hexOf(records, at + TX.hash, at + TX.hash + 32);

@@ -40,7 +40,7 @@ export function makeAccounts(dice: Dice, partitions: number, isTight: boolean): 
   const cells = accounts.flatMap((address, number) => [
     fakeSlotCell(address, mix(number, 5)),
     ...(dice.chance(0.6) ? [fakeAccountCell(address, BALANCE)] : []),
-    fakeCodeCell(address, new Uint8Array([number + 1])),
+    ...(dice.chance(0.6) ? [fakeCodeCell(address, new Uint8Array([number + 1]))] : []),
   ]);
   return { accounts, genesis: concatBytes(cells) };
 }

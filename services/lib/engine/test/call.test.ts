@@ -10,7 +10,7 @@ import * as node from "./node.ts";
 const [alice, bob] = [chain.key(1), chain.key(2)];
 const at = (number: number): Uint8Array => place(0xc000 + number);
 const [reader, reverter, invalid, underflow] = [at(0), at(1), at(2), at(3)];
-const [balances, hashes, block, counting] = [at(4), at(5), at(6), at(7)];
+const [balances, hashes, block, counting, relay] = [at(4), at(5), at(6), at(7), at(8)];
 const elsewhere = place(0xeeee);
 
 const GENESIS = [
@@ -24,6 +24,7 @@ const GENESIS = [
   chain.contractCells(hashes, CONTRACTS.blockHash),
   chain.contractCells(block, CONTRACTS.block),
   chain.contractCells(counting, countOrSpin()),
+  chain.contractCells(relay, CONTRACTS.relay),
 ];
 
 const hex = (number: number | bigint): string => chain.hex(chain.word(number));
@@ -76,6 +77,18 @@ const ROWS: [what: string, request: CallRequest, want: string][] = [
     `missing ${chain.hex(node.slotKey(elsewhere, 0))}`,
   ],
   [
+    "all that one run can find",
+    node.callOf(relay, concatBytes([wordOf(elsewhere), chain.word(0)]), {
+      given: concatBytes([chain.contractCells(elsewhere, CONTRACTS.twoSlots)]),
+    }),
+    `missing ${chain.hex(node.slotKey(elsewhere, 1))}${chain.hex(node.slotKey(elsewhere, 2))}`,
+  ],
+  [
+    "value of a sender elsewhere",
+    node.callOf(bob.address, undefined, { from: elsewhere, value: chain.word(1) }),
+    `missing ${account}${nonce}${code}`,
+  ],
+  [
     "a given contract with its slot",
     node.callOf(elsewhere, undefined, {
       given: concatBytes([
@@ -87,10 +100,73 @@ const ROWS: [what: string, request: CallRequest, want: string][] = [
   ],
 ];
 
+/** The access list ("address slot,slot") and the touched accounts. */
+const TRACED: [what: string, request: CallRequest, list: string[], touched: string[]][] = [
+  ["slots of the callee", node.callOf(reader), [`${chain.hex(reader)} 0`], [`read ${chain.hex(reader)}`]],
+  ["code alone", node.callOf(block), [], [`code ${chain.hex(block)}`]],
+  [
+    "a nested call",
+    node.callOf(relay, concatBytes([wordOf(counting), chain.word(0)])),
+    [`${chain.hex(counting)} 0`, `${chain.hex(relay)} 1`],
+    [`write ${chain.hex(counting)}`, `write ${chain.hex(relay)}`],
+  ],
+  [
+    "a balance",
+    node.callOf(balances, wordOf(bob.address)),
+    [`${chain.hex(bob.address)} `],
+    [`code ${chain.hex(balances)}`, `read ${chain.hex(bob.address)}`],
+  ],
+  ["a precompile", node.callOf(place(4)), [], []],
+  [
+    "value",
+    node.callOf(bob.address, undefined, { from: alice.address, value: chain.word(1) }),
+    [],
+    [`write ${chain.hex(bob.address)}`, `write ${chain.hex(alice.address)}`],
+  ],
+  ["a revert", node.callOf(reverter), [`${chain.hex(reverter)} 0`], [`read ${chain.hex(reverter)}`]],
+  ["a halt", node.callOf(invalid), [], [`code ${chain.hex(invalid)}`]],
+];
+
 describe.each(node.BUILDS)("call, %s build", (_build, module) => {
   test.each(ROWS)("%s", async (_what, request, want) => {
     const { engine } = node.open(module, GENESIS, node.without(elsewhere));
     expect(node.said(await engine.call(0, request))).toBe(want);
+    await engine.close();
+  });
+
+  test.each(TRACED)("what was touched: %s", async (_what, request, slots, touched) => {
+    const { engine } = node.open(module, GENESIS, node.without(elsewhere));
+    const result = await engine.call(PENDING, { ...request, traced: true });
+    const access = "access" in result ? result.access : null;
+    expect(node.accessListOf(access!.accessList)).toEqual(slots);
+    expect(node.modesOf(access!.touches)).toEqual(touched);
+    const untraced = await engine.call(PENDING, request);
+    expect("access" in untraced ? untraced.access : undefined).toBeNull();
+    await engine.close();
+  });
+
+  test("a creation stands where the given nonce says", async () => {
+    const { engine } = node.open(module, GENESIS);
+    const given = chain.nonceCell(alice.address, 7);
+    const result = await engine.call(
+      PENDING,
+      node.callOf(null, initCode(CONTRACTS.counter), { from: alice.address, given, traced: true }),
+    );
+    const access = "access" in result ? result.access : null;
+    expect(node.modesOf(access!.touches)).toEqual([`write ${chain.hex(chain.created(alice.address, 7))}`]);
+    await engine.close();
+  });
+
+  test("calls in line are done when the call returns", async () => {
+    const engine = module.open({ chainId: chain.CHAIN_ID, callsInline: true });
+    engine.setOwned(chain.EVERYTHING);
+    engine.openBlock(chain.context(0));
+    engine.importCells(concatBytes(GENESIS));
+    const request = node.callOf(reader);
+    const calls = Array.from({ length: 2 * CALLS_MAX }, () => engine.call(PENDING, request));
+    engine.importCells(chain.slotCell(reader, chain.word(0), chain.word(6)));
+    expect(new Set((await Promise.all(calls)).map(node.said))).toEqual(new Set([`success ${hex(5)}`]));
+    expect(node.said(await engine.call(9, request))).toBe("unknown 0");
     await engine.close();
   });
 

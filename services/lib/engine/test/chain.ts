@@ -140,7 +140,7 @@ export function nonceRecords(transactions: Uint8Array): Uint8Array {
 export const accountCell = (address: Uint8Array, balance: bigint, codeHash = EMPTY_CODE_HASH): Uint8Array =>
   new Writer(85).u8(CELL.account).bytes(address).bytes(word(balance)).bytes(codeHash).done();
 
-export const nonceCell = (address: Uint8Array, nonce: number, hash = new Uint8Array(32)): Uint8Array =>
+export const nonceCell = (address: Uint8Array, nonce: number, hash: Uint8Array = new Uint8Array(32)): Uint8Array =>
   new Writer(61).u8(CELL.nonce).bytes(address).u64(nonce).bytes(hash).done();
 
 export const slotCell = (address: Uint8Array, slot: Uint8Array, value: Uint8Array): Uint8Array =>

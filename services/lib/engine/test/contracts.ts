@@ -6,6 +6,7 @@ const OPCODES: Record<string, number> = {
   STOP: 0x00,
   ADD: 0x01,
   SUB: 0x03,
+  EXTCODESIZE: 0x3b,
   EXTCODEHASH: 0x3f,
   BALANCE: 0x31,
   ORIGIN: 0x32,
@@ -29,6 +30,8 @@ const OPCODES: Record<string, number> = {
   JUMP: 0x56,
   JUMPI: 0x57,
   GAS: 0x5a,
+  TLOAD: 0x5c,
+  TSTORE: 0x5d,
   JUMPDEST: 0x5b,
   PUSH0: 0x5f,
   DUP1: 0x80,
@@ -36,7 +39,11 @@ const OPCODES: Record<string, number> = {
   LOG1: 0xa1,
   CREATE: 0xf0,
   CALL: 0xf1,
+  CALLCODE: 0xf2,
   RETURN: 0xf3,
+  DELEGATECALL: 0xf4,
+  CREATE2: 0xf5,
+  STATICCALL: 0xfa,
   REVERT: 0xfd,
   INVALID: 0xfe,
   SELFDESTRUCT: 0xff,
@@ -56,6 +63,10 @@ function push(value: number): number[] {
   return value < 256 ? [0x60, value] : [0x61, value >> 8, value & 0xff];
 }
 
+/** Input from the third word on to memory 0; its length. */
+const INNER = "64 CALLDATASIZE SUB 64 PUSH0 CALLDATACOPY";
+const INNER_BYTES = "64 CALLDATASIZE SUB";
+
 const RETURN_TOP = "PUSH0 MSTORE 32 PUSH0 RETURN";
 
 export const CONTRACTS = {
@@ -63,6 +74,8 @@ export const CONTRACTS = {
   counter: assemble("PUSH0 SLOAD 1 ADD DUP1 PUSH0 SSTORE PUSH0 MSTORE 7 32 PUSH0 LOG1 STOP"),
   /** Returns slot 0. */
   slotZero: assemble(`PUSH0 SLOAD ${RETURN_TOP}`),
+  /** Reads slots 1 and 2. */
+  twoSlots: assemble("1 SLOAD 2 SLOAD STOP"),
   /** Returns the balance of the address in the first word. */
   balanceOf: assemble(`PUSH0 CALLDATALOAD BALANCE ${RETURN_TOP}`),
   /** Returns the code hash of the address in the first word. */
@@ -84,6 +97,26 @@ export const CONTRACTS = {
   /** Returns number, time and prevrandao of the block. */
   block: assemble("NUMBER PUSH0 MSTORE TIMESTAMP 32 MSTORE PREVRANDAO 64 MSTORE 96 PUSH0 RETURN"),
   invalid: assemble("INVALID"),
+  /** Calls the address in the first word with the value in the second and the rest as input; outcome + 1 to slot 1. */
+  relay: assemble(`${INNER} PUSH0 PUSH0 ${INNER_BYTES} PUSH0 32 CALLDATALOAD PUSH0 CALLDATALOAD GAS CALL 1 ADD 1 SSTORE STOP`),
+  /** The same in its own storage: DELEGATECALL. */
+  delegate: assemble(`${INNER} PUSH0 PUSH0 ${INNER_BYTES} PUSH0 PUSH0 CALLDATALOAD GAS DELEGATECALL 1 ADD 2 SSTORE STOP`),
+  /** The same without writes: STATICCALL. */
+  look: assemble(`${INNER} PUSH0 PUSH0 ${INNER_BYTES} PUSH0 PUSH0 CALLDATALOAD GAS STATICCALL 1 ADD 3 SSTORE STOP`),
+  /** Calls as `relay` and reverts all of it. */
+  undo: assemble(`${INNER} PUSH0 PUSH0 ${INNER_BYTES} PUSH0 32 CALLDATALOAD PUSH0 CALLDATALOAD GAS CALL PUSH0 PUSH0 REVERT`),
+  /** Store what they see of the account in the first word (of the caller, of themselves) in slots 4 to 8. */
+  balanceStored: assemble("PUSH0 CALLDATALOAD BALANCE 4 SSTORE STOP"),
+  callerStored: assemble("CALLER BALANCE 5 SSTORE STOP"),
+  codeHashStored: assemble("PUSH0 CALLDATALOAD EXTCODEHASH 6 SSTORE STOP"),
+  sizeStored: assemble("PUSH0 CALLDATALOAD EXTCODESIZE 7 SSTORE STOP"),
+  selfStored: assemble("SELFBALANCE 8 SSTORE STOP"),
+  /** Creates as `factory`, at an address that does not depend on how often. */
+  factory2: assemble("CALLDATASIZE PUSH0 PUSH0 CALLDATACOPY PUSH0 CALLDATASIZE PUSH0 PUSH0 CREATE2 PUSH0 SSTORE STOP"),
+  /** Counts in transient storage and stores the count in slot 9. */
+  transient: assemble("PUSH0 TLOAD 1 ADD DUP1 PUSH0 TSTORE 9 SSTORE STOP"),
+  /** Gives its balance to the account in the first word. */
+  sweep: assemble("PUSH0 CALLDATALOAD SELFDESTRUCT"),
   /** Gives its balance to the caller and is gone if it was created in the same transaction. */
   destroyed: assemble("CALLER SELFDESTRUCT"),
 };

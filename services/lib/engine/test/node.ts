@@ -4,9 +4,11 @@ import {
   CELL,
   MODE,
   PENDING,
+  TX,
   WHY,
   assert,
   concatBytes,
+  readU16,
   resultBytes,
   resultGasUsed,
   resultIndex,
@@ -19,6 +21,10 @@ import {
   touchIndex,
   touchValue,
   touchWhy,
+  txRaw,
+  writeU16,
+  writeU32,
+  writeU64,
 } from "@meridian/core";
 import { loadEngine } from "../src/load.ts";
 import { hasNative } from "../src/native.ts";
@@ -64,6 +70,35 @@ export const recordsOf = ({ module }: Opened, sent: Sent[]): Uint8Array =>
     sent.map(({ from, tx }) => chain.sign(tx, from)),
   );
 
+const declaredBytes = (declared: readonly string[]): Uint8Array =>
+  concatBytes(
+    declared
+      .map((entry) => {
+        const [mode, address] = entry.split(" ");
+        return concatBytes([Uint8Array.of(MODE_NAMES.indexOf(mode!)), chain.bytes(address!)]);
+      })
+      .sort((left, right) => Buffer.compare(left.subarray(1), right.subarray(1))),
+  );
+
+/** "mode address" packed as in a declared set. */
+export const packModes = declaredBytes;
+
+/** One record with another declared set ("mode address"), and with the position of the one before it. */
+export function declaring(
+  record: Uint8Array,
+  declared: readonly string[],
+  after: [flush: number, index: number] = [0, 0],
+): Uint8Array {
+  const set = declaredBytes(declared);
+  const changed = concatBytes([record.subarray(0, TX.declaredSet), set, txRaw(record, 0)]);
+  writeU32(changed, TX.bytes, changed.length);
+  writeU16(changed, TX.declared, declared.length);
+  writeU32(changed, TX.rawOffset, TX.declaredSet + set.length);
+  writeU64(changed, TX.afterFlush, after[0]);
+  writeU32(changed, TX.afterIndex, after[1]);
+  return changed;
+}
+
 /** Runs signed transactions with their nonce records; the results of those that came to an end. */
 export function run(opened: Opened, sent: Sent[], hasNonces = true): Uint8Array {
   const transactions = recordsOf(opened, sent);
@@ -88,6 +123,18 @@ export const modesOf = (packed: Uint8Array): string[] =>
     const entry = packed.subarray(number * 21, number * 21 + 21);
     return `${MODE_NAMES[entry[0]!]} ${chain.hex(entry.subarray(1))}`;
   });
+
+/** An EIP-2930 list in words: "address slot,slot". */
+export function accessListOf(packed: Uint8Array): string[] {
+  const list: string[] = [];
+  for (let at = 0; at < packed.length;) {
+    const count = readU16(packed, at + 20);
+    const slots = Array.from({ length: count }, (_, number) => packed.subarray(at + 22 + 32 * number, at + 54 + 32 * number));
+    list.push(`${chain.hex(packed.subarray(at, at + 20))} ${slots.map(numberOf).join(",")}`);
+    at += 22 + 32 * count;
+  }
+  return list;
+}
 
 export function touchesOf(touches: Uint8Array): TouchFacts[] {
   const facts: TouchFacts[] = [];

@@ -35,9 +35,13 @@ describe.each(node.BUILDS)("propose, %s build", (_build, module) => {
   test("nothing is committed", () => {
     const opened = node.open(module, [chain.accountCell(alice.address, 10n)]);
     const before = node.balance(opened.engine, alice.address);
-    expect(propose(opened, [pay(alice, bob.address, 4n)]).writes).toBe(
-      chain.hex(concatBytes(sorted([chain.accountCell(alice.address, 6n), chain.accountCell(bob.address, 4n)]))),
-    );
+    const hash = module.keccak256(chain.sign({ to: bob.address, value: 4n }, alice));
+    const cells = [
+      chain.accountCell(alice.address, 6n),
+      chain.nonceCell(alice.address, 1, hash),
+      chain.accountCell(bob.address, 4n),
+    ];
+    expect(propose(opened, [pay(alice, bob.address, 4n)]).writes).toBe(chain.hex(concatBytes(sorted(cells))));
     expect(node.balance(opened.engine, alice.address)).toBe(before);
   });
 

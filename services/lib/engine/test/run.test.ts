@@ -131,7 +131,7 @@ function checkUnsealed(module: EngineModule): void {
   opened.engine.openBlock(chain.context(2));
   const records = node.recordsOf(opened, [call(chain.word(1))]);
   const asked = opened.engine.run(records, chain.nonceRecords(records), chain.FREE_RUN);
-  expect(node.outcomesOf(asked)).toEqual([{ index: 0, why: "unsealed", value: 1, touched: [`read ${chain.hex(contract)}`] }]);
+  expect(node.outcomesOf(asked)).toEqual([{ index: 0, why: "unsealed", value: 1, touched: [`write ${chain.hex(contract)}`] }]);
   opened.engine.seal(1, new Uint8Array(32).fill(0xb1));
   expect(node.resultsOf(node.run(opened, [call(chain.word(1), { nonce: 1 })]))).toMatchObject([ok]);
   expect(node.slot(opened.engine, contract, 0).toString(16)).toBe("b1".repeat(32));

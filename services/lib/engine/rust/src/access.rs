@@ -22,7 +22,9 @@ const DECLARED_BYTES: usize = 21;
 
 pub enum Access {
     /// A1. With `asks`, a call: what this engine does not own is given or missing, never outside.
-    Owned { asks: bool },
+    Owned {
+        asks: bool,
+    },
     /// A2.
     Barred(AddressSet),
     Declared,

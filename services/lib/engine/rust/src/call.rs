@@ -6,12 +6,14 @@ use crate::access::Access;
 use crate::bytes::{Packed, Reader};
 use crate::cells;
 use crate::cellset::{CellSet, analyse};
+use crate::database::NoFunds;
 use crate::halt;
 use crate::handler::{self, FreeGas, stop_of};
 use crate::history::{BlockContext, Unreadable};
 use crate::state::Shared;
-use crate::touch::{self, Why};
-use crate::view::{NoFunds, View};
+use crate::touch;
+use crate::turn::Why;
+use crate::view::View;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, Bytes};
 use revm::{
@@ -110,7 +112,7 @@ fn execute(shared: &Arc<Shared>, ticket: &Ticket, reader: &mut Reader<'_>) -> Ve
     let is_traced = reader.u8() == 1;
     let mut view = View::new(shared, Some(ticket.version), Access::Owned { asks: true }).with_given(given);
     if env.kind.is_create() {
-        env.nonce = view.nonce(&env.caller);
+        env.nonce = view.creation_nonce(&env.caller);
     }
     let gas_limit = env.gas_limit;
     let callee = env.kind.to().copied().unwrap_or_else(|| env.caller.create(env.nonce));

@@ -127,7 +127,7 @@ fn execute(engine: &Engine, case: &Case, raw: &[u8]) -> Result<ExecutionResult, 
     ctx.block = case.block.clone();
     ctx.tx = tx;
     let mut evm = ctx.build_mainnet();
-    let mut handler: MainnetHandler<_, revm::context::result::EVMError<crate::view::NoFunds>, _> = MainnetHandler::default();
+    let mut handler: MainnetHandler<_, revm::context::result::EVMError<crate::database::NoFunds>, _> = MainnetHandler::default();
     let result: ExecutionResult = handler.run(&mut evm).map_err(|error| error.to_string())?;
     let state = &evm.ctx.journaled_state.inner.state;
     engine.commit(state, &B256::ZERO);

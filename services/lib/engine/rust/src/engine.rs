@@ -273,8 +273,11 @@ impl Engine {
         let index = state.accounts.len() * size_of::<Address>() * TABLE_SLACK;
         let slots = state.slot_count * SLOT_BYTES * TABLE_SLACK;
         let history: usize = state.history.layers.iter().map(|layer| layer.bytes()).sum();
-        let bytes = accounts + index + slots + history + state.code_bytes;
-        (bytes as u64, state.accounts.len() as u64, state.slot_count as u64)
+        let own = accounts + index + slots + history + state.code_bytes;
+        let numbers = (state.accounts.len() as u64, state.slot_count as u64);
+        drop(state);
+        let bytes = own + self.shared.known.read().expect("no writer panicked").bytes();
+        (bytes as u64, numbers.0, numbers.1)
     }
 }
 

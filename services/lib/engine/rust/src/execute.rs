@@ -1,8 +1,8 @@
 //! One transaction through the EVM, and its result record.
 
+use crate::database::NoFunds;
 use crate::handler::{EngineEvm, FreeGas, stop_of};
 use crate::record::{self, Outcome, Transaction};
-use crate::view::NoFunds;
 use alloy_primitives::{Address, Bytes, Log};
 use revm::{
     context::{

@@ -7,9 +7,10 @@
 //! F5. What looks at a balance or a nonce is watched: an account of which only the code was used is touched in mode `code`. A watch
 //!     may see a look where the instruction then fails before it; that costs a mode, never a wrong result.
 
+use crate::database::NoFunds;
 use crate::halt::HaltedAt;
 use crate::history::BlockContext;
-use crate::view::{NoFunds, View};
+use crate::view::View;
 use alloy_primitives::{Address, B256, U256, map::AddressSet};
 use revm::{
     Context,
@@ -49,7 +50,8 @@ pub fn evm(view: View, block: &BlockContext, chain_id: u64) -> EngineEvm {
     ctx.cfg.tx_gas_limit_cap = Some(u64::MAX); // EIP-7825 is checked when a transaction is decoded; calls have their own bound.
     ctx.set_block(block_env(block));
     let mut instructions = EthInstructions::new_mainnet_with_spec(SPEC);
-    let watched: [(u8, Instruction<EthInterpreter, Ctx>); 8] = [
+    let watched: [(u8, Instruction<EthInterpreter, Ctx>); 9] = [
+        (opcode::SSTORE, Instruction::new(watch_sstore)),
         (opcode::BALANCE, Instruction::new(watch_balance)),
         (opcode::SELFBALANCE, Instruction::new(watch_selfbalance)),
         (opcode::EXTCODEHASH, Instruction::new(watch_extcodehash)),
@@ -269,10 +271,20 @@ fn watch_extcodehash(mut step: Step<'_>) -> InstructionExecResult {
     host::extcodehash(step)
 }
 
+fn watch_sstore(step: Step<'_>) -> InstructionExecResult {
+    let address = step.interpreter.input.target_address();
+    step.host.journaled_state.database.try_write(address);
+    host::sstore(step)
+}
+
 fn watch_call(mut step: Step<'_>) -> InstructionExecResult {
     if sends_value(&step) {
         look_at_precompile(&mut step, 1);
         look_at_self(&mut step);
+        let payee = address_at(&step, 1);
+        let view = &mut step.host.journaled_state.database;
+        view.try_write(step.interpreter.input.target_address());
+        payee.into_iter().for_each(|payee| view.try_write(payee));
     }
     contract::call::<{ opcode::CALL }, _, _>(step)
 }

@@ -38,6 +38,14 @@ pub struct Known {
 }
 
 impl Known {
+    /// Estimate of the memory that it takes.
+    pub fn bytes(&self) -> usize {
+        const CELL_BYTES: usize = 256; // An account with two cells or two slots, and the tables' slack.
+        let cells = self.cells + if self.old.is_empty() { 0 } else { CELLS_MAX };
+        let codes = self.code_bytes + if self.codes_old.is_empty() { 0 } else { CODE_BYTES_MAX };
+        cells * CELL_BYTES + codes
+    }
+
     fn find<T>(&self, address: &Address, part: impl Fn(&KnownAccount) -> Option<T>) -> Option<T> {
         let in_young = self.young.get(address).and_then(&part);
         in_young.or_else(|| self.old.get(address).and_then(&part))

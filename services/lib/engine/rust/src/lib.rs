@@ -13,7 +13,9 @@ mod call;
 mod cells;
 mod cellset;
 mod conformance;
+mod database;
 mod decode;
+mod edit;
 mod engine;
 mod execute;
 mod halt;
@@ -26,6 +28,7 @@ mod record;
 mod run;
 mod state;
 mod touch;
+mod turn;
 mod view;
 mod xof;
 

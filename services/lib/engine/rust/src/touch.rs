@@ -2,16 +2,24 @@
 
 use crate::access::mode;
 use crate::bytes::Packed;
-use crate::view::{View, is_changed, is_precompile};
+use crate::turn::Why;
+use crate::view::View;
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use revm::state::{Account as JournalAccount, EvmState};
 
-/// Why a transaction did not come to an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    Outside,
-    Follows,
-    Unsealed(u64),
+/// True if the transaction wrote any cell of the account.
+#[inline]
+pub fn is_changed(account: &JournalAccount) -> bool {
+    account.is_touched()
+        && (account.is_selfdestructed() || account.is_changed() || account.storage.values().any(|slot| slot.is_changed()))
+}
+
+/// Osaka: 0x01 to 0x11, and 0x100 (EIP-7951).
+#[inline]
+pub fn is_precompile(address: &Address) -> bool {
+    let (head, tail) = address.split_at(18);
+    let number = u16::from_be_bytes([tail[0], tail[1]]);
+    head.iter().all(|byte| *byte == 0) && matches!(number, 0x01..=0x11 | 0x100)
 }
 
 /// Accounts and modes, ascending by address.
@@ -27,7 +35,7 @@ pub fn touched(view: &View, changes: &EvmState, payer: Option<Address>) -> Vec<(
 /// A precompile whose record was not looked at is none.
 fn mode_of(view: &View, address: &Address, account: &JournalAccount, pays: bool) -> Option<u8> {
     let has_looked = pays || view.has_looked(address);
-    if is_changed(account) {
+    if is_changed(account) || (pays && view.why().is_some()) || view.has_tried(address) {
         Some(mode::WRITE)
     } else if has_looked {
         Some(mode::READ)

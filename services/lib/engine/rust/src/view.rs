@@ -13,44 +13,15 @@ use crate::cellset::{CellSet, PartialAccount};
 use crate::known::Known;
 use crate::owned::Owned;
 use crate::state::{AccountCells, Shared};
-use crate::touch::Why;
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, map::AddressSet};
+use crate::touch::{is_changed, is_precompile};
+use crate::turn::{Turn, Why};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::{
-    Database,
     bytecode::Bytecode,
-    database_interface::DBErrorMarker,
     state::{AccountInfo, EvmState},
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLockReadGuard};
-
-/// The sender does not have the value: a rule of this chain, not of the EVM; the transaction changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoFunds;
-
-impl std::fmt::Display for NoFunds {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{self:?}")
-    }
-}
-
-impl std::error::Error for NoFunds {}
-impl DBErrorMarker for NoFunds {}
-
-/// What belongs to the transaction at hand.
-#[derive(Default)]
-struct Turn {
-    sender: Address,
-    /// What the sender's nonce reads as, at least.
-    nonce_min: u64,
-    declared: Bytes,
-    /// Why it does not come to an end: the first reason found.
-    why: Option<Why>,
-    /// Accounts whose balance, nonce or mere existence it looked at, as far as their cells alone do not tell.
-    looked: AddressSet,
-    /// Hashes of accounts whose code is not here, and whom to ask for it.
-    unknown_code: Vec<(B256, Option<Address>)>,
-}
 
 pub struct View {
     shared: Arc<Shared>,
@@ -94,14 +65,7 @@ impl View {
 
     /// A transaction begins; `declared` is empty where nothing looks at it.
     pub fn begin(&mut self, sender: Address, nonce: u64, declared: Bytes) {
-        self.turn.sender = sender;
-        self.turn.nonce_min = nonce + 1;
-        self.turn.declared = declared;
-        self.turn.why = None;
-        if !self.turn.looked.is_empty() {
-            self.turn.looked.clear();
-        }
-        self.turn.unknown_code.clear();
+        self.turn.begin(sender, nonce, declared);
     }
 
     /// True if the declared set of each transaction matters.
@@ -119,6 +83,18 @@ impl View {
 
     pub fn has_looked(&self, address: &Address) -> bool {
         self.turn.looked.contains(address)
+    }
+
+    pub fn has_tried(&self, address: &Address) -> bool {
+        self.turn.tried.contains(address)
+    }
+
+    /// The transaction tries to write a cell of the account.
+    #[inline]
+    pub fn try_write(&mut self, address: Address) {
+        if self.turn.why.is_some() {
+            self.turn.tried.insert(address);
+        }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, crate::state::State> {
@@ -270,8 +246,7 @@ impl View {
     fn account(&mut self, address: &Address) -> Option<AccountInfo> {
         let Some(over) = self.overlaid(address) else { return self.base_account(address, true) };
         let (account, nonce, code, is_erased) = (over.account, over.nonce, over.code.clone(), over.is_erased);
-        let mut info =
-            if is_erased { AccountInfo::default() } else { self.base_account(address, true).unwrap_or_default() };
+        let mut info = if is_erased { AccountInfo::default() } else { self.base_account(address, true).unwrap_or_default() };
         if let Some((balance, code_hash)) = account {
             info.balance = balance;
             if info.code_hash != code_hash {
@@ -332,9 +307,47 @@ impl View {
         self.foreign_slot(address, slot, is_open)
     }
 
-    /// The nonce alone, for the address of a creation.
-    pub fn nonce(&mut self, address: &Address) -> u64 {
-        self.touched_account(address).map_or(0, |info| info.nonce)
+    /// The account as the transaction at hand sees it (V4).
+    pub fn account_of(&mut self, address: &Address) -> Option<AccountInfo> {
+        let mut found = self.touched_account(address);
+        let nonce_min = self.turn.nonce_min;
+        if nonce_min > 0 && found.as_ref().is_none_or(|info| info.nonce == 0) && *address == self.turn.sender {
+            found.get_or_insert_default().nonce = nonce_min;
+        }
+        found
+    }
+
+    #[inline]
+    pub fn slot_of(&mut self, address: &Address, slot: &U256) -> U256 {
+        if self.is_plain && self.owned.contains(address) {
+            return self.state().slot(address, slot, self.version);
+        }
+        self.touched_slot(address, slot)
+    }
+
+    /// Code is used that did not come with its account.
+    pub fn miss_code(&mut self, code_hash: &B256) {
+        let unknown = self.turn.unknown_code.iter().find(|(hash, _)| hash == code_hash);
+        let (_, address) = unknown.expect("every other account comes with its code");
+        if let Some(address) = *address {
+            self.missing.insert(CellKey { address, kind: cells::CODE, slot: U256::ZERO });
+        }
+    }
+
+    /// Zero if the block has no seal.
+    pub fn hash_of(&mut self, number: u64) -> B256 {
+        let hash = self.state().history.hash(number);
+        if hash.is_none() {
+            self.stop(Why::Unsealed(number));
+        }
+        hash.unwrap_or_default()
+    }
+
+    /// The nonce that gives a call's creation its address. A given one wins even over the sender's own cell, which has counted on
+    /// when the call is about a transaction of the log.
+    pub fn creation_nonce(&mut self, sender: &Address) -> u64 {
+        let given = self.given(sender).and_then(|given| given.nonce).map(|(nonce, _)| nonce);
+        given.unwrap_or_else(|| self.touched_account(sender).map_or(0, |info| info.nonce))
     }
 
     /// Adds a transaction's writes to the overlay.
@@ -355,13 +368,6 @@ impl View {
     }
 }
 
-/// True if the transaction wrote any cell of the account.
-#[inline]
-pub fn is_changed(account: &revm::state::Account) -> bool {
-    account.is_touched()
-        && (account.is_selfdestructed() || account.is_changed() || account.storage.values().any(|slot| slot.is_changed()))
-}
-
 fn info_of(cells: AccountCells) -> AccountInfo {
     let code_hash = cells.code_hash();
     let code = cells
@@ -369,49 +375,4 @@ fn info_of(cells: AccountCells) -> AccountInfo {
         .as_ref()
         .map_or_else(|| Some(Bytecode::default()), |code| Some(code.bytecode.clone().expect("code cell was imported")));
     AccountInfo { balance: cells.balance, nonce: cells.nonce, code_hash, code, account_id: None }
-}
-
-/// Osaka: 0x01 to 0x11, and 0x100 (EIP-7951).
-#[inline]
-pub fn is_precompile(address: &Address) -> bool {
-    let (head, tail) = address.split_at(18);
-    let number = u16::from_be_bytes([tail[0], tail[1]]);
-    head.iter().all(|byte| *byte == 0) && matches!(number, 0x01..=0x11 | 0x100)
-}
-
-impl Database for View {
-    type Error = NoFunds;
-
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, NoFunds> {
-        let mut found = self.touched_account(&address);
-        let nonce_min = self.turn.nonce_min;
-        if nonce_min > 0 && found.as_ref().is_none_or(|info| info.nonce == 0) && address == self.turn.sender {
-            found.get_or_insert_default().nonce = nonce_min;
-        }
-        Ok(found)
-    }
-
-    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, NoFunds> {
-        let unknown = self.turn.unknown_code.iter().find(|(hash, _)| *hash == code_hash);
-        let (_, address) = unknown.expect("every other account comes with its code");
-        if let Some(address) = *address {
-            self.missing.insert(CellKey { address, kind: cells::CODE, slot: U256::ZERO });
-        }
-        Ok(Bytecode::default())
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, NoFunds> {
-        if self.is_plain && self.owned.contains(&address) {
-            return Ok(self.state().slot(&address, &slot, self.version));
-        }
-        Ok(self.touched_slot(&address, &slot))
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, NoFunds> {
-        let hash = self.state().history.hash(number);
-        if hash.is_none() {
-            self.stop(Why::Unsealed(number));
-        }
-        Ok(hash.unwrap_or_default())
-    }
 }

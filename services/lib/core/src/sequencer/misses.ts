@@ -12,8 +12,8 @@ import { findSender } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
 
 /**
- * Takes what a partition says of its misses. They are counted from the block's beginning: what was taken before is passed over, and
- * nothing is taken across a gap, so each counts once however often it is said.
+ * Takes what a partition says of its misses. They are counted from the block's beginning: what was taken before is passed over,
+ * and nothing is taken across a gap, so each counts once however often it is said.
  */
 export function takeMisses(sequencer: Sequencer, { partition, block, first, missed }: Misses, now: number): void {
   const { partitions, blocks } = sequencer;

@@ -87,7 +87,7 @@ export const serviceSettings = defineSettings({
     variable: "MERIDIAN_NATS_MONITOR_URL",
     kind: "text",
     optional: true,
-    help: "HTTP monitors of all NATS servers, comma-separated; default: port 8222 of each. Asked if durability is power.",
+    help: "HTTP monitors of all NATS servers, comma-separated; default: port 8222 of each; for durability and sizes.",
   },
   instance: {
     variable: "MERIDIAN_INSTANCE",
@@ -114,14 +114,14 @@ export const serviceSettings = defineSettings({
     kind: "integer",
     optional: true,
     min: 16,
-    help: "Bytes of stream LOG in MiB, the same for all services; default: as it is, a new one 4,096 if the server has them.",
+    help: "Bytes of stream LOG in MiB, the same for all services; default: 30 % of what the server has, at most 32,768.",
   },
   outMaxMb: {
     variable: "MERIDIAN_OUT_MAX_MB",
     kind: "integer",
     optional: true,
     min: 16,
-    help: "Bytes of stream OUT in MiB, the same for all services; default: as it is, a new one what the server has.",
+    help: "Bytes of stream OUT in MiB, the same for all services; default: 45 % of what the server has, at most 49,152.",
   },
   engine: {
     variable: "MERIDIAN_ENGINE",
@@ -142,7 +142,7 @@ export const serviceSettings = defineSettings({
 
 const MIB = 1024 * 1024;
 
-/** How streams are kept, from the settings of every service; undefined leaves it to the bus. */
+/** How streams are kept, from the settings of every service; undefined: a share of what the server has. */
 export function streamLimitsOf(settings: { replicas: string; logMaxMb: number | undefined; outMaxMb: number | undefined }): {
   replicas: number;
   logBytesMax: number | undefined;

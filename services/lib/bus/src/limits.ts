@@ -20,8 +20,28 @@ export const OUT_PART_BYTES = 4 * MIB;
 /** Largest record: what one atomic batch can hold, kept below 1 GiB for the memory of its reader. */
 export const OUT_RECORD_BYTES_MAX = 1_000 * MIB;
 
-/** What LOG may hold unless told otherwise; kept free for it by the server, so that objects and OUT cannot fill its place. */
-export const LOG_BYTES_MAX = 4_096 * MIB;
+/**
+ * Every stream and bucket has a size of its own, and together they are less than what the server has for files: at the limit of
+ * the whole server (`max_file_store`) nats-server 2.15.1 may leave a batch without an answer or keep only its first messages, and
+ * what it sets aside for one stream does not keep out another that has no size. At its own limit a stream refuses a batch as a
+ * whole. Percent of the server; the rest stays free, for a server that comes back with less than is set aside takes no other
+ * sizes. OUT holds what LOG holds and what came of it, so LOG is what fills first, and says so to the client.
+ */
+export const SIZE_SHARES = { log: 30, out: 45, objects: 14, settings: 1 } as const;
+/** A share changes by more than one part in so many, or stays: what a server has may be a part of what its disk has just now. */
+export const SIZE_CHANGE_MIN = 20;
+/** What LOG, OUT and the settings take at most. */
+export const LOG_BYTES_MAX = 32_768 * MIB;
+export const OUT_BYTES_MAX = 49_152 * MIB;
+export const SETTINGS_BYTES_MAX = 64 * MIB;
+export const SETTINGS_BYTES_MIN = MIB;
+/** What a server is taken for that does not say what it has; halved until new streams fit, down to the second figure. */
+export const STORAGE_BYTES_ASSUMED = 10_240 * MIB;
+export const STORAGE_BYTES_MIN = 16 * MIB;
+/** After a store that was refused for want of room the server is asked again what it has, at most this often. */
+export const ROOM_LOOK_MS_MIN = 5_000;
+/** After a reconnect it is asked until it answers, at most so many times. */
+export const ROOM_TRIES_MAX = 20;
 
 /** One try of an append or publish; after it the outcome counts as unknown. */
 export const STORE_TRY_MS = 2_000;

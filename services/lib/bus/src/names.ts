@@ -4,6 +4,8 @@ import type { PartitionId } from "@meridian/core";
 
 export const STREAM = { log: "LOG", out: "OUT" } as const;
 export const BUCKET = { settings: "SETTINGS", objects: "OBJECTS" } as const;
+/** The streams under the buckets, as the NATS clients name them. */
+export const BUCKET_STREAM = { settings: "KV_SETTINGS", objects: "OBJ_OBJECTS" } as const;
 
 export const SUBJECT = {
   /** Stream LOG: one partition's log. */

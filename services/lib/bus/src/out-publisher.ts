@@ -6,7 +6,8 @@
  * P2. A message of unknown outcome, or one whose expectation failed, is resolved by the last n that OUT holds.
  * P3. A state is a function of its log, so what another owner (or this one before a restart) published must be equal to what we
  *     would have. Where we meet the last such message we compare every record of it that comes, and stop if one differs.
- * P4. A record too large for one message stands in parts in one atomic batch: behind each other, all or none.
+ * P4. A record too large for one message stands in parts in one atomic batch: behind each other, all or none. A server that kept
+ *     only the first ones (see limits.ts) has not stored the record: it is published again behind them, and readers let them go.
  */
 import { IoError, assert } from "@meridian/core";
 import type { Headers, OutRecord, PartitionId } from "@meridian/core";
@@ -122,6 +123,7 @@ export class OutPublisher {
       this.#publishMsMax,
       () => this.#stream.store(batch.messages, { lastSubjectSequence: tail.sequence }),
       () => this.#find(tail, batch),
+      () => this.#stream.order(),
     );
     if (settled.outcome === "full") throw new IoError({ code: "FULL", text: settled.text }, "later");
     // `other`: another owner of this partition was faster.
@@ -139,6 +141,7 @@ export class OutPublisher {
     const last = await this.#stream.last(SUBJECT.out(this.partition));
     if (last === undefined) return { n: 0, sequence: 0 };
     const message = decodeOutMessage(last.payload);
+    if (message.part < message.parts - 1) return { n: message.firstN - 1, sequence: last.sequence };
     return { n: message.lastN, sequence: last.sequence, message };
   }
 

@@ -14,7 +14,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import { connectBus } from "../src/index.ts";
 import type { ConnectOptions } from "../src/index.ts";
 import { Proxy } from "./suite/proxy.ts";
-import { append, appendMarks, codeOf, lead, markOf, readOut, outRecords, startLog, until } from "./suite/rig.ts";
+import { append, appendMarks, codeOf, lead, markOf, readOut, outRecord, outRecords, startLog, until } from "./suite/rig.ts";
+
+const MIB = 1024 * 1024;
 
 const ends: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -109,6 +111,102 @@ describe("streams that are there already", () => {
     const admin = await connect({ servers: server.url });
     ends.push(() => admin.close());
     expect((await (await jetstreamManager(admin)).streams.info("LOG")).config.max_bytes).toBe(10_000_000);
+  });
+});
+
+describe("sizes", () => {
+  const NAMES = ["LOG", "OUT", "OBJ_OBJECTS", "KV_SETTINGS"];
+
+  async function adminOf(server: { url: string }) {
+    const admin = await connect({ servers: server.url });
+    ends.push(() => admin.close());
+    const { streams } = await jetstreamManager(admin);
+    const sizes = async () => Promise.all(NAMES.map(async (name) => (await streams.info(name)).config.max_bytes));
+    return { streams, sizes };
+  }
+
+  async function smallServer(jetstreamBytesMax: number): Promise<RunningNatsServer> {
+    const server = await testNatsServer({ jetstreamBytesMax });
+    ends.push(() => server.stop());
+    return server;
+  }
+
+  const isShareOf = (total: number, bytes: number): boolean => bytes <= total * 0.91 && bytes > total * 0.89;
+
+  const sum = (sizes: number[]): number => sizes.reduce((total, bytes) => total + bytes, 0);
+
+  test.each<[what: string, knows: boolean]>([
+    ["with a monitor it is shared out", true],
+    ["without one it is found by trying", false],
+  ])("what the server has is the limit of the streams together: %s", async (_what, knows) => {
+    const server = await smallServer(100 * MIB);
+    await Promise.all([1, 2, 3].map(() => busOf(server, { monitorUrl: knows ? server.monitorUrl : "http://127.0.0.1:9" })));
+    const sizes = await (await adminOf(server)).sizes();
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(MIB);
+    expect(sum(sizes)).toBeLessThanOrEqual(100 * MIB);
+    expect(sum(sizes)).toBeGreaterThan((knows ? 85 : 30) * MIB);
+  });
+
+  test("objects that are full leave LOG and OUT their room, and a full OUT leaves LOG its own", async () => {
+    const server = await smallServer(48 * MIB);
+    const bus = await busOf(server, { monitorUrl: server.monitorUrl });
+    const writer = await startLog(bus);
+    let objects = 0;
+    while ((await codeOf(bus.objects.put(`object ${objects}`, new Uint8Array(MIB)))) === "none") objects++;
+    expect(objects).toBeGreaterThan(4);
+    let n = 0;
+    while ((await codeOf(bus.out.publish(0, [outRecord(n + 1, MIB)]))) === "none") n++;
+    expect(n).toBeGreaterThan(15);
+    let flushes = 0;
+    const appendBoth = () => writer.append(writer.flush + 1, [append(0, 1, MIB / 4), append(1, 1, MIB / 4)]);
+    while ((await appendBoth()).outcome === "appended") flushes++;
+    expect(flushes).toBeGreaterThan(25);
+    expect(await appendBoth()).toMatchObject({ outcome: "full" });
+    await server.restart({ jetstreamBytesMax: 100 * MIB });
+    await until("room", async () => (await codeOf(bus.out.publish(0, [outRecord(n + 1, MIB)]))) === "none");
+    await until("room", async () => (await appendBoth()).outcome === "appended");
+    expect(await bus.out.lastN(0)).toBe(n + 1);
+    expect(await bus.log.readToEnd(0, 3)).toHaveLength(flushes + 1);
+  });
+
+  test("they follow what the server has, up and down, and nothing is lost", async () => {
+    const server = await smallServer(400 * MIB);
+    const bus = await busOf(server, { monitorUrl: server.monitorUrl });
+    const writer = await startLog(bus);
+    for (let flush = 0; flush < 8; flush++) await writer.append(writer.flush + 1, [append(0, flush, MIB)]);
+    const before = await (await adminOf(server)).sizes();
+    for (const total of [370 * MIB, 800 * MIB]) {
+      await server.restart({ jetstreamBytesMax: total });
+      const { sizes } = await adminOf(server);
+      await until("the sizes", async () => isShareOf(total, sum(await sizes())));
+      expect(await writer.append(writer.flush + 1, [append(0, 1)])).toEqual({ outcome: "appended" });
+    }
+    const after = await (await adminOf(server)).sizes();
+    expect(after.map((bytes, index) => bytes > (before[index] ?? 0))).toEqual([true, true, true, true]);
+    expect(await bus.log.readToEnd(0, 3)).toHaveLength(10);
+  });
+
+  test("a server that comes back with less than is set aside is worked with, and it is said", async () => {
+    const server = await smallServer(400 * MIB);
+    const warned: unknown[] = [];
+    const log = { ...noTelemetry().log, warn: (facts: Record<string, unknown>) => void warned.push(facts) };
+    const bus = await busOf(server, { monitorUrl: server.monitorUrl, log });
+    const writer = await startLog(bus);
+    await server.restart({ jetstreamBytesMax: 40 * MIB });
+    await until("the warnings", () => warned.some((facts) => (facts as { stream?: string }).stream === "LOG"));
+    expect(await writer.append(writer.flush + 1, [append(0, 1)])).toEqual({ outcome: "appended" });
+  });
+
+  test("one that was set by hand stays, and the others take what is over", async () => {
+    const server = await smallServer(200 * MIB);
+    await busOf(server, { monitorUrl: server.monitorUrl });
+    const { streams, sizes } = await adminOf(server);
+    await streams.update("OUT", { ...(await streams.info("OUT")).config, max_bytes: 20 * MIB });
+    await busOf(server, { monitorUrl: server.monitorUrl });
+    const [log = 0, out] = await sizes();
+    expect(out).toBe(20 * MIB);
+    expect(log).toBeGreaterThan(100 * MIB);
+    expect(sum(await sizes())).toBeLessThanOrEqual(200 * MIB);
   });
 });
 

@@ -10,9 +10,9 @@ import { KeyedSettings } from "../settings.ts";
 import { openKeyValues, openObjects } from "./buckets.ts";
 import { Connection } from "./connection.ts";
 import { checkDurability } from "./durability.ts";
-import { ensureStreams } from "./ensure-streams.ts";
 import { NatsStream } from "./nats-stream.ts";
 import { NatsWire } from "./nats-wire.ts";
+import { Room } from "./room.ts";
 
 const RECONNECT_WAIT_MS = 50;
 const RECONNECT_JITTER_MS = 50;
@@ -28,13 +28,13 @@ export interface ConnectOptions {
   /** Who this is, for the server's own lists. */
   name: string;
   durability: Durability;
-  /** HTTP monitors of all servers, comma-separated; default: port 8222 of each. Asked only if durability is `power`. */
+  /** HTTP monitors of all servers, comma-separated; default: port 8222 of each: how durable is a server, what has it? */
   monitorUrl?: string | undefined;
   /** How long the first connection is tried. */
   connectMsMax?: number;
   appendMsMax?: number;
   publishMsMax?: number;
-  /** Bytes that LOG and OUT may hold; -1 for as much as the server has. Default: as they are; new ones 4 GiB and -1. */
+  /** Bytes that LOG and OUT may hold; default: a share of what the server has (limits.ts), or as somebody set it by hand. */
   logBytesMax?: number | undefined;
   outBytesMax?: number | undefined;
   /** Servers that keep each stream; used when it is made. An existing stream with another number is taken, with a warning. */
@@ -60,11 +60,12 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
     if (maxPayload < MESSAGE_BYTES_MAX) {
       throw new IoError({ code: "SERVER_LIMIT", limit: "max_payload", got: maxPayload, want: MESSAGE_BYTES_MAX }, "never");
     }
-    await ensureStreams(connection, { logBytesMax, outBytesMax, replicas }, log);
+    const room = new Room(connection, { logBytesMax, outBytesMax, replicas }, monitorUrl, log);
+    await room.open();
     await check();
     if (durability === "power") void checkAgain(check, connection, log);
     const [keyValues, objects] = await Promise.all([openKeyValues(connection, replicas), openObjects(connection, replicas)]);
-    return new NatsBus(connection, options, log, new KeyedSettings(keyValues), objects);
+    return new NatsBus(connection, options, { log, room }, new KeyedSettings(keyValues), objects);
   } catch (error) {
     await nc.close();
     throw error;
@@ -80,11 +81,19 @@ class NatsBus implements Bus {
   readonly closed: Promise<void>;
   readonly #connection: Connection;
 
-  constructor(connection: Connection, options: ConnectOptions, log: Logger, settings: Settings, objects: Objects) {
+  constructor(
+    connection: Connection,
+    options: ConnectOptions,
+    { log, room }: { log: Logger; room: Room },
+    settings: Settings,
+    objects: Objects,
+  ) {
     const { appendMsMax = APPEND_MS_MAX, publishMsMax = PUBLISH_MS_MAX } = options;
+    const streamOf = (name: string, subjects: string) =>
+      new NatsStream(connection, name, subjects, { log, refused: () => room.refused() });
     this.#connection = connection;
-    this.log = new StreamLog(new NatsStream(connection, STREAM.log, LOG_SUBJECTS, log), systemClock, { appendMsMax });
-    this.out = new StreamOut(new NatsStream(connection, STREAM.out, OUT_SUBJECTS, log), systemClock, { publishMsMax });
+    this.log = new StreamLog(streamOf(STREAM.log, LOG_SUBJECTS), systemClock, { appendMsMax });
+    this.out = new StreamOut(streamOf(STREAM.out, OUT_SUBJECTS), systemClock, { publishMsMax });
     this.settings = settings;
     this.objects = objects;
     this.wire = new NatsWire(connection, log);

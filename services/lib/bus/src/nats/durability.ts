@@ -8,18 +8,9 @@ import type { StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { STREAM } from "../names.ts";
 import { ioErrorOf } from "./connection.ts";
+import { askMonitors } from "./monitors.ts";
 
-const MONITOR_MS_MAX = 3_000;
-const MONITOR_PORT = 8222;
-
-interface Varz {
-  server_id?: string;
-  server_name?: string;
-  jetstream?: { config?: { sync_always?: boolean } };
-}
-
-/** One monitor's answer, or why there is none. */
-type MonitorAnswer = { monitor: string; varz: Varz } | { monitor: string; failed: string };
+const KEEPERS_MS_MAX = 3_000;
 
 /**
  * The server of this connection and every server that keeps LOG and is not down must say that they sync always.
@@ -28,8 +19,7 @@ type MonitorAnswer = { monitor: string; varz: Varz } | { monitor: string; failed
  */
 export async function checkDurability(nc: NatsConnection, durability: Durability, monitorUrl: string | undefined): Promise<void> {
   if (durability === "process") return;
-  const monitors = monitorUrl === undefined ? defaultMonitors(nc) : monitorUrl.split(",").map((url) => url.trim());
-  const [peers, ...answers] = await Promise.all([keepersOfLog(nc), ...monitors.map(askMonitor)]);
+  const [peers, answers] = await Promise.all([keepersOfLog(nc), askMonitors(nc, monitorUrl)]);
   const help = "name every server's HTTP monitor in MERIDIAN_NATS_MONITOR_URL, comma-separated, as http://host:8222";
   const wanted = new Set([nc.info?.server_name ?? "", ...peers]);
   for (const answer of answers) {
@@ -49,28 +39,11 @@ export async function checkDurability(nc: NatsConnection, durability: Durability
 async function keepersOfLog(nc: NatsConnection): Promise<string[]> {
   const what = `STREAM.INFO.${STREAM.log}`;
   try {
-    const reply = await nc.request(`$JS.API.${what}`, "", { timeout: MONITOR_MS_MAX });
+    const reply = await nc.request(`$JS.API.${what}`, "", { timeout: KEEPERS_MS_MAX });
     const { cluster } = reply.json<Partial<StreamInfo>>();
     const others = (cluster?.replicas ?? []).filter(({ offline }) => offline !== true);
     return [...(cluster?.leader === undefined ? [] : [cluster.leader]), ...others.map(({ name }) => name)];
   } catch (error) {
-    throw ioErrorOf(error, what, MONITOR_MS_MAX);
+    throw ioErrorOf(error, what, KEEPERS_MS_MAX);
   }
-}
-
-async function askMonitor(monitor: string): Promise<MonitorAnswer> {
-  try {
-    const response = await fetch(new URL("/varz", monitor), { signal: AbortSignal.timeout(MONITOR_MS_MAX) });
-    if (!response.ok) return { monitor, failed: `status ${response.status}` };
-    return { monitor, varz: (await response.json()) as Varz };
-  } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
-    return { monitor, failed: cause };
-  }
-}
-
-function defaultMonitors(nc: NatsConnection): string[] {
-  const servers = [nc.getServer(), ...(nc.info?.connect_urls ?? [])];
-  const hosts = servers.map((server) => new URL(server.includes("://") ? server : `nats://${server}`).hostname);
-  return [...new Set(hosts)].map((host) => `http://${host}:${MONITOR_PORT}`);
 }

@@ -1,6 +1,6 @@
 /** Requests to JetStream's own subjects, over `Connection` so that they fail at once when the connection is lost. */
 import { IoError, isIoError } from "@meridian/core";
-import type { ConsumerConfig, StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import type { ConsumerConfig, JetStreamAccountStats, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { REQUEST_MS_MAX } from "../limits.ts";
 import type { StoredMessage } from "../stream.ts";
 import type { Connection } from "./connection.ts";
@@ -9,12 +9,14 @@ import type { Msg } from "@nats-io/nats-core";
 
 /** Error numbers of the server that decide something here (server/errors.json of nats-server). */
 export const SERVER_ERROR = {
+  noSuitablePeers: 10005, //          no server of the cluster has room for a new stream
   insufficientResources: 10023,
   memoryExceeded: 10028,
   storageExceeded: 10047,
   streamNameInUse: 10058,
   streamNotFound: 10059,
   wrongLastSequence: 10071,
+  streamBytesExceeded: 10122, //      more than the account allows for one stream
   storeFailed: 10077, //           maximum bytes or messages of the stream, or the disk refuses
   wrongLastSequenceUnknown: 10164,
 } as const;
@@ -53,6 +55,8 @@ export function isRefusal(error: unknown, errCode: number): boolean {
   return isIoError(error, "SERVER_REFUSED") && (error.detail as ServerRefusal).errCode === errCode;
 }
 
+/** What the account may use: `max_storage` bytes, -1 for what the server has; by number of replicas where there are tiers. */
+export const accountInfo = (connection: Connection): Promise<JetStreamAccountStats> => ask(connection, "INFO");
 export const streamInfo = (connection: Connection, stream: string, timeoutMs?: number): Promise<StreamInfo> =>
   ask(connection, `STREAM.INFO.${stream}`, null, timeoutMs);
 export const createStream = (connection: Connection, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> =>

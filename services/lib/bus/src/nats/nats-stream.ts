@@ -26,13 +26,18 @@ export class NatsStream implements Stream {
   readonly #name: string;
   readonly #subjects: string;
   readonly #log: Logger;
+  readonly #refused: () => void;
 
-  /** @param subjects the stream's one wildcard */
-  constructor(connection: Connection, name: string, subjects: string, log: Logger) {
+  /**
+   * @param subjects the stream's one wildcard
+   * @param options `refused` is called after every store that found no room
+   */
+  constructor(connection: Connection, name: string, subjects: string, { log, refused }: { log: Logger; refused: () => void }) {
     this.#connection = connection;
     this.#name = name;
     this.#subjects = subjects;
     this.#log = log;
+    this.#refused = refused;
   }
 
   async store(messages: readonly StreamMessage[], expectation: Expectation): Promise<StoreOutcome> {
@@ -74,7 +79,10 @@ export class NatsStream implements Stream {
     const errCode = error.err_code ?? 0;
     if (errCode === SERVER_ERROR.wrongLastSequence || errCode === SERVER_ERROR.wrongLastSequenceUnknown)
       return { outcome: "moved" };
-    if (FULL.has(errCode)) return { outcome: "full", text: `${error.description ?? "no text"} (${errCode})` };
+    if (FULL.has(errCode)) {
+      this.#refused();
+      return { outcome: "full", text: `${error.description ?? "no text"} (${errCode})` };
+    }
     // Everything else counts as unknown: the stream is read before anything else is written.
     throw new IoError({ ...refusalOf(subject, error).detail }, "later");
   }

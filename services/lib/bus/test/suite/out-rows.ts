@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { encodeOutMessage } from "../../src/codec/out-message.ts";
 import { codeOf, outRecord, outRecords, readOut } from "./rig.ts";
 import type { Row } from "./rig.ts";
 
@@ -106,6 +107,23 @@ export const outRows: Row[] = [
       expect(ns(await readOut(bus, batches.at(-2)?.sequence ?? 0, 1), 0)).toEqual([3]);
     },
   ],
+  ...([true, false] as const).map((hasPublished): Row => [
+    `parts of a record without the last one are none, for ${hasPublished ? "one who knows what stood before" : "a new owner"}`,
+    async (rig) => {
+      const bus = await rig.connect();
+      await bus.out.publish(0, outRecords(1, 2));
+      const owner = hasPublished ? bus : await rig.connect();
+      for (const part of [0, 1]) {
+        const message = { partition: 0, firstN: 3, lastN: 3, part, parts: 3, body: new Uint8Array(100) };
+        await rig.plant("OUT", "out.0", encodeOutMessage(message));
+      }
+      expect(await bus.out.lastN(0)).toBe(2);
+      await bus.out.truncate(1_000);
+      await owner.out.publish(0, [outRecord(3, 9_000_000), outRecord(4)]);
+      expect(ns(await readOut(bus, 0, 2), 0)).toEqual([3, 4]);
+      expect(await bus.out.lastN(0)).toBe(4);
+    },
+  ]),
   [
     "truncate keeps the last message of every partition",
     async (rig) => {

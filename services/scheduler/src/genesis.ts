@@ -44,8 +44,8 @@ const refuse = (field: string, got: unknown, want: string): never => {
 };
 
 /**
- * Reads a genesis file: `config.chainId`, `config.meridian.pins` ({address: partition}), `alloc` (balance, nonce, code, storage), `timestamp`, `gasLimit`. Other fields of the
- * format say nothing about this chain and are passed over.
+ * Reads a genesis file: `config.chainId`, `config.meridian.pins` ({address: partition}), `alloc` (balance, nonce, code, storage),
+ * `timestamp`, `gasLimit`. Other fields of the format say nothing about this chain and are passed over.
  * @throws IoError GENESIS naming the field
  */
 export function parseGenesis(text: string): Genesis {

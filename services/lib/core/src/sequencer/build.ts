@@ -171,10 +171,11 @@ function addGroup(build: Build, component: Component, members: readonly Candidat
   beginGroup(sequencer, group);
   const { index } = position;
   for (const slot of slots) {
+    const locked = (whole ? undefined : union.owned.get(slot)) ?? NOTHING;
     entries[slot]!.push(
       slot === home
         ? { kind: "group", index, participants, accounts: group.accounts, whole, transactions }
-        : { kind: "lock", index, home: partitions.ids[home]!, accounts: whole ? NOTHING : union.owned.get(slot)!, whole },
+        : { kind: "lock", index, home: partitions.ids[home]!, accounts: locked, whole },
     );
   }
 }

@@ -46,7 +46,7 @@ test("a block's time is fixed when it is opened, in whole seconds, and never goe
   expect(blocksOf(leader).map(({ opens }) => opens.timestamp)).toEqual([1_000, 1_002, 5_000]);
 });
 
-test("seals stand behind transactions; block is the last entry of its flush, behind seals and everything that was sequenced", () => {
+test("seals stand behind transactions, and block is the last entry of its flush, behind all that was sequenced", () => {
   const leader = leadFresh();
   const kinds = () => new Set(startFlush(leader)?.messages.map(({ entries }) => entries.map(({ kind }) => kind).join(" ")) ?? []);
   built(leader, 0);

@@ -4,7 +4,7 @@
  * F1. A local transaction is resolved when its partition has reported that everything up to its message is settled and all misses
  *     up to there are taken; a member of a group when the group ends.
  * F2. Two transactions of one sender are unresolved together only with the same home.
- * F3. A sender with a miss gets nothing new before everything of it is resolved.
+ * F3. A sender with a miss gets nothing new before what missed stands in a flush again.
  */
 import type { Sequencer } from "./state.ts";
 

@@ -98,7 +98,8 @@ export function planFlush(
   const plan = takeOff(sequencer, messages, step, bytes, null);
   blocks.gas = closes ? 0 : blocks.gas + filling.blockGas;
   if (closes && moving !== null) moving.block = blocks.open.number;
-  if (!sequencer.rules.answersAfterAppend) settleFlush(sequencer, filling, SUBMIT.accepted, SUBMIT.known); // Rule answersAfterAppend
+  // Rule answersAfterAppend
+  if (!sequencer.rules.answersAfterAppend) settleFlush(sequencer, filling, SUBMIT.accepted, SUBMIT.known);
   unparkLater(sequencer);
   return plan;
 }

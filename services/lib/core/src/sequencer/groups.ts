@@ -1,10 +1,9 @@
 /**
- * Groups that stand in LOG, or in the flush outstanding, and have not ended: on which accounts they stand, what their lock
- * machines decide, who waits for them.
+ * Groups that stand in LOG or in the flush outstanding: on which accounts, what their lock machines decide, who waits for them.
  *
  * G1. At most one group stands on an account, from the flush that begins it to the flush that ends it; what wants the account
  *     meanwhile waits, and goes out in the flush of the group's `apply` or `abort`, behind it.
- * G2. A decision goes into the first flush with room for it, in the order of decisions. If the append fails it goes into the next.
+ * G2. A decision goes into the first flush with room for it, in the order of decisions. If that append fails, into the next.
  * G3. A group's members are unresolved until it ends; those that missed are retries from the decision on, and are sequenced again
  *     when the machine says so.
  */
@@ -16,6 +15,7 @@ import { touchBytes, touchIndex, touchWhy, WHY } from "../touches.ts";
 import type { GroupMachine, LockEffect, LockEvent } from "./lock-machine.ts";
 import { deadlineOf, isNews, stepGroup } from "./lock-machine.ts";
 import { isSilent } from "./partition-table.ts";
+import { unparkLater } from "./place.ts";
 import { learn } from "./predict.ts";
 import type { Retry } from "./retries.ts";
 import { addRetry, retryOf } from "./retries.ts";
@@ -87,6 +87,7 @@ export function releaseGroup(sequencer: Sequencer, group: OpenGroup): void {
   const { groups, senders } = sequencer;
   if (!group.stands) return;
   group.stands = false;
+  if (groups.open >= sequencer.limits.groupsMax) unparkLater(sequencer); // Who waited for one group less.
   groups.open--;
   if (groups.whole === group) groups.whole = null;
   for (const key of group.keys) if (groups.standing.get(key) === group) groups.standing.delete(key);

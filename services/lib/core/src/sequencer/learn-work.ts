@@ -109,7 +109,7 @@ function noteEnd(groups: ReadonlyMap<string, LearnedGroup>, partition: Partition
 export function restoreWork(sequencer: Sequencer, work: LearnedWork, now: number): void {
   const { partitions, retries } = sequencer;
   for (const [partition, n] of work.blockN) partitions.lanes[slotOf(partitions, partition)]!.settled = n;
-  retries.isLearning = true;
+  retries.isLearning = work.transactions.length > 0;
   const newest = new Map<string, Sequenced>();
   for (const sequenced of work.transactions) {
     if (newest.has(sequenced.hash)) retries.sequencedAgain.set(sequenced.hash, sequenced.position);

@@ -60,8 +60,8 @@ export function takeAdmin(sequencer: Sequencer, request: AdminRequest): AdminRep
   if (sequencer.moving !== null) return failed("another change of the map is under way");
   if (request.address.length !== 20) return failed("an address has 20 bytes");
   const address = hexOf(request.address);
-  const to = request.partition ?? ownerInRange(map, address)!;
-  if (!map.partitions.some(({ id }) => id === to)) return failed(`there is no partition ${to}`);
+  const to = request.partition ?? ownerInRange(map, address);
+  if (to === undefined || !map.partitions.some(({ id }) => id === to)) return failed(`there is no partition ${String(to)}`);
   const from = sequencer.ranges.ownerOf(request.address, 0);
   if (from === to) return failed(`partition ${to} owns 0x${address} already`);
   return startMove(sequencer, [{ from, to, first: address, last: address }]);

@@ -1,4 +1,5 @@
 /** Sequencing: what comes into the flush being filled, and what happens to a record that cannot come in yet. */
+import { assert } from "../assert.ts";
 import { hexOf, sameBytes } from "../bytes.ts";
 import { SUBMIT } from "../messages.ts";
 import { DECLARED_BYTES, MODE, NONCE_BYTES, TX } from "../transactions.ts";
@@ -46,7 +47,7 @@ export function placeTurn(sequencer: Sequencer, turn: Turn, now: number): number
   const { senders, filling } = sequencer;
   const { sender, retry } = turn;
   if (retry === null && senders.careful[sender] === 1) {
-    if (sequencer.retries.bySender.has(sender) || !isResolved(sequencer, sender)) return PLACED.unresolved;
+    if (sequencer.retries.bySender.has(sender)) return PLACED.unresolved;
     senders.careful[sender] = 0;
   }
   const isMember = turn.home < 0 || filling.candidates.whole;
@@ -226,7 +227,8 @@ function park(sequencer: Sequencer, sender: number, outcome: number): void {
   } else if (outcome === PLACED.nextFlush) {
     [later.first, later.last] = append(sequencer, later.first, later.last, sender);
   } else if (outcome === PLACED.behindGroup) {
-    const group = sequencer.inTheWay!;
+    const group = sequencer.inTheWay;
+    assert(group !== null, "a sender waits for no group");
     [group.parkedFirst, group.parkedLast] = append(sequencer, group.parkedFirst, group.parkedLast, sender);
   } else if (senders.flightGroups[sender]! > 0 || sequencer.retries.bySender.has(sender) || isResolved(sequencer, sender)) {
     senders.parked[sender] = 1; // Until its groups have ended and its misses are sequenced again.

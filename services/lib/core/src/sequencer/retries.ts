@@ -96,9 +96,8 @@ export function addRetry(sequencer: Sequencer, retry: Retry): void {
 /** Sequences what can be. Goes on while a block drains: it is what the block waits for. */
 export function pumpRetries(sequencer: Sequencer, now: number): void {
   const { retries, groups, filling } = sequencer;
-  if (retries.count === 0 || groups.whole !== null || filling.candidates.whole) return;
-  if (retries.isLearning && !areSettled(sequencer.partitions)) return;
-  retries.isLearning = false;
+  retries.isLearning &&= !areSettled(sequencer.partitions);
+  if (retries.isLearning || retries.count === 0 || groups.whole !== null || filling.candidates.whole) return;
   for (const [sender, retrying] of [...retries.bySender]) {
     if (isBlocked(sequencer, sender, retrying)) continue;
     while (retrying.items.length > 0) {

@@ -35,7 +35,7 @@ export interface SenderTable {
   flightGroups: Int32Array; // memberships in groups without `apply` or `abort`
   memberFlush: Float64Array; // flush that holds its last membership in a group
   funded: Uint8Array; //      had a balance when its nonce was asked
-  careful: Uint8Array; //     missed: nothing new before everything is resolved
+  careful: Uint8Array; //     it has missed: nothing new before that stands in a flush again
   parked: Uint8Array; //      waits for its own transactions to be resolved
   arrival: Float64Array; //   rate cap: when the next record would be due at the steady rate, ms
   state: Uint8Array;

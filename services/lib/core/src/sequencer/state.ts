@@ -5,10 +5,10 @@
  * Q1. A transaction is sequenced only at its sender's next nonce; one that comes early waits, bounded, for its turn.
  * Q2. What is sequenced counts when its flush is acknowledged. Until then a repetition of it waits for the same acknowledgement.
  * Q3. At most one flush is outstanding. If it fails, it and the one being filled are taken back whole.
- * Q4. Indexes count a flush's positions over all partitions: first the ends of groups, then local transactions, then new groups, each
- *     with its members behind it, then seals, then the block. A map stands alone.
- * Q5. Nothing that names a silent, stopped or full partition is sequenced; what names a lagging one waits. What is accepted already
- *     waits for a silent one and is not refused.
+ * Q4. Indexes count a flush's positions over all partitions: first the ends of groups, then local transactions, then new groups,
+ *     each with its members behind it, then seals, then the block. A map stands alone.
+ * Q5. Nothing that names a silent, stopped or full partition is sequenced; what names a lagging one waits. What is accepted
+ *     already waits for a silent one and is not refused.
  * Q6. A block closes when everything that was sequenced is resolved: no group, no retry, no waiter and no miss that is not taken.
  */
 import { assert } from "../assert.ts";

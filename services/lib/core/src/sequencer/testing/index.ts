@@ -1,6 +1,6 @@
 export { applyToLedger, noncesInLedger, openLedger, reportOf } from "./ledger.ts";
 export type { Ledger } from "./ledger.ts";
-export { accountOf, transferHash, transferRecord, transferRecords } from "./records.ts";
+export { accountOf, declaredSet, transferHash, transferRecord, transferRecords } from "./records.ts";
 export type { TestTransfer } from "./records.ts";
 export {
   answerAsks,

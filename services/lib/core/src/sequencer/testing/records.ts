@@ -1,5 +1,6 @@
 /** Packed transaction records for tests and benchmarks. */
 import { concatBytes, writeU16, writeU32, writeU64 } from "../../bytes.ts";
+import { unionModes } from "../../modes/union-modes.ts";
 import { DECLARED_BYTES, MODE, TX, TX_HEADER_BYTES } from "../../transactions.ts";
 
 /** The account `number`; spread evenly over the address space, the same for the same number. */
@@ -19,6 +20,10 @@ export interface TestTransfer {
   rawBytes?: number;
   /** Another transaction at the same nonce. */
   salt?: number;
+  /** Declared beside `to`: account and mode. */
+  declared?: [account: number, mode: number][];
+  /** The mode of `to`; default write. */
+  mode?: number;
 }
 
 /** Hash of a test transaction: says who, which nonce, which salt. */
@@ -32,22 +37,30 @@ export function transferHash({ sender, nonce, salt = 0 }: TestTransfer): Uint8Ar
 }
 
 export function transferRecord(transfer: TestTransfer): Uint8Array {
-  const { sender, nonce, to = sender + 1, gas = 100_000, rawBytes = 110 } = transfer;
-  const rawOffset = TX_HEADER_BYTES + DECLARED_BYTES;
+  const { sender, nonce, to = sender + 1, gas = 100_000, rawBytes = 110, declared = [], mode = MODE.write } = transfer;
+  const set = declaredSet([[to, mode], ...declared]);
+  const rawOffset = TX_HEADER_BYTES + set.length;
   const record = new Uint8Array(rawOffset + rawBytes);
   writeU32(record, TX.bytes, record.length);
   record[TX.type] = 2;
-  writeU16(record, TX.declared, 1);
+  writeU16(record, TX.declared, set.length / DECLARED_BYTES);
   writeU32(record, TX.rawOffset, rawOffset);
   writeU64(record, TX.nonce, nonce);
   writeU64(record, TX.gasLimit, gas);
   record.set(transferHash(transfer), TX.hash);
   record.set(accountOf(sender), TX.sender);
   record.set(accountOf(to), TX.to);
-  record[TX.declaredSet] = MODE.write;
-  record.set(accountOf(to), TX.declaredSet + 1);
+  record.set(set, TX.declaredSet);
   record.fill(nonce & 255, rawOffset);
   return record;
+}
+
+/** Packed (mode, address)*, ascending. */
+export function declaredSet(accounts: readonly [account: number, mode: number][]): Uint8Array {
+  return accounts.reduce<Uint8Array>(
+    (set, [account, mode]) => unionModes(set, concatBytes([new Uint8Array([mode]), accountOf(account)])),
+    new Uint8Array(0),
+  );
 }
 
 export const transferRecords = (transfers: readonly TestTransfer[]): Uint8Array => concatBytes(transfers.map(transferRecord));

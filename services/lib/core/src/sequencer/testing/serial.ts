@@ -45,7 +45,7 @@ export function makeAccounts(dice: Dice, partitions: number, isTight: boolean): 
   return { accounts, genesis: concatBytes(cells) };
 }
 
-/** Programs that touch this and that, declared as a gateway declares: `to`, the sender if value moves, an access list, right or wrong. */
+/** Programs that touch this and that; declared are `to`, the sender if value moves, and an access list, right or wrong. */
 export function makeTransactions(
   dice: Dice,
   accounts: readonly Uint8Array[],

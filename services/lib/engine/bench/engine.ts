@@ -5,7 +5,7 @@
 import { Console } from "node:console";
 import { parseArgs } from "node:util";
 import type { Engine, EngineModule } from "@meridian/core";
-import { assert, concatBytes, resultBytes, resultStatus } from "@meridian/core";
+import { MODE, assert, concatBytes, resultBytes, resultStatus } from "@meridian/core";
 import type { EngineChoice } from "../src/load.ts";
 import { loadEngine } from "../src/load.ts";
 import { hasNative } from "../src/native.ts";
@@ -22,6 +22,7 @@ const TRANSACTIONS = Number(values.transactions);
 const BATCH = 500;
 const ROUNDS = 3;
 const SIGNED = 2000;
+const GROUP = 100;
 
 const token = compileToken();
 let block = 0;
@@ -34,6 +35,7 @@ function measure(module: EngineModule): Record<string, number | string> {
   const facts = {
     "ERC-20 transfer": best(module, engine, (number) => tokenTransfer(contract, number)),
     "plain transfer": best(module, engine, (number) => plainTransfer(number)),
+    "ERC-20 in a group": groupCost(module, contract),
     "decode and recover": decodeCost(module),
     MiB: Math.round(engine.memory().bytes / 1024 / 1024),
   };
@@ -112,6 +114,34 @@ function best(module: EngineModule, engine: Engine, make: (number: number) => ch
   }
   const micros = (millis: number): string => ((millis * 1000) / TRANSACTIONS).toFixed(2);
   return `${micros(run)} (+ ${micros(close)} closing)`;
+}
+
+/** A member of a group at a home that owns nothing of the token, in the round with all cells given. */
+function groupCost(module: EngineModule, contract: Uint8Array): string {
+  const home = module.open({ chainId: chain.CHAIN_ID });
+  home.setOwned({ ranges: [], pinsIn: [], pinsOut: [] });
+  home.openBlock(chain.context(1));
+  const owner = module.open({ chainId: chain.CHAIN_ID });
+  owner.setOwned(chain.EVERYTHING);
+  deploy(module, owner, chain.key(0));
+  owner.openBlock(chain.context(++block));
+  const allowed = concatBytes([Uint8Array.of(MODE.write), contract]);
+  const rules = { ...chain.WHOLE, whole: false, allowed };
+  let millis = 0;
+  for (let round = 0; round < SIGNED / GROUP; round++) {
+    const members = Array.from({ length: GROUP }, (_, number) => tokenTransfer(contract, round * GROUP + number));
+    const records = chain.unsignedRecords(module, members);
+    const given: Uint8Array[] = [];
+    for (let missing: Uint8Array | null = null; missing === null || missing.length > 0;) {
+      if (missing !== null) given.push(owner.grant(missing));
+      const start = millisNow();
+      missing = home.propose(records, concatBytes(given), rules).missing;
+      if (missing.length === 0) millis += millisNow() - start; // The last round, the only one with nothing missing.
+    }
+  }
+  void home.close();
+  void owner.close();
+  return ((millis * 1000) / SIGNED).toFixed(2);
 }
 
 function areSuccesses(results: Uint8Array): boolean {

@@ -34,7 +34,8 @@ function everything(module: EngineModule): Everything {
   const { engine } = opened;
   const roll = workload.dice(SEED);
   const nonces: number[] = [];
-  const [ruled, told]: Uint8Array[][] = [[], []];
+  const ruled: Uint8Array[] = [];
+  const told: Uint8Array[] = [];
   for (let block = 1; block <= BLOCKS; block++) {
     for (let batch = 0; batch < BATCHES; batch++) {
       const records = workload.batch(module, roll, nonces, BATCH);

@@ -129,7 +129,7 @@ export class Cluster {
       this.counts.rounds++;
       const { results, touches, writes, missing } = this.#engines[home]!.propose(records, concatBytes(given), rules);
       if (missing.length > 0) {
-        given.push(this.#fetch(missing, isWhole ? new Map() : union));
+        given.push(this.#fetch(missing, isWhole ? new Map<string, string>() : union));
         continue;
       }
       for (const engine of this.#engines) engine.applyWrites(writes);

@@ -99,7 +99,7 @@ describe.each(node.BUILDS)("senders, %s build", (_build, module) => {
   test("members of a group see a sender from its first member on", () => checkGroup(module));
 });
 
-/** The sender's account is elsewhere and nobody yet; the first member looks at it, the second is its own, the third looks again. */
+/** The sender's account is elsewhere and nobody yet; first a member looks at it, then comes its own, then one looks again. */
 function checkGroup(module: EngineModule): void {
   const opened = node.open(module, GENESIS, node.without(alice.address));
   const sent: node.Sent[] = [

@@ -7,7 +7,7 @@
  */
 import { SUBJECT, decodeBeat } from "@meridian/bus";
 import { IoError, applyMessage, isIoError, refusalOf, txCount } from "@meridian/core";
-import type { Applied, Headers, LogBatch, LogPosition, OutRecord, PartitionId, Report } from "@meridian/core";
+import type { Applied, Headers, LogBatch, OutRecord, PartitionId, Report } from "@meridian/core";
 import { openSnapshots } from "@meridian/store";
 import { wait } from "@meridian/process";
 import { Beside } from "./beside.ts";
@@ -87,8 +87,7 @@ class RunningActor implements Actor {
   readonly #reporter: Reporter;
   readonly #beside: Beside;
   readonly #unsubscribe: (() => void)[];
-  /** After the last message that was delivered; not looked at unless a rule is switched off. */
-  #delivered: LogPosition | null = null;
+  /** Not looked at unless a rule is switched off. */
   #lateSnapshot: Applied["snapshot"] = null;
   #stopped: string | null = null;
   #failure: { error: unknown } | null = null;
@@ -218,11 +217,9 @@ class RunningActor implements Actor {
   async #readOn(): Promise<void> {
     const { partition, limits } = this.#options;
     const { signal } = this.#ended;
-    const { position, rules } = this.#recovered.state;
-    const after = rules.redelivers ? position : (this.#delivered ?? position); // Rule redelivers
-    const batches = this.#ports.bus.log.read(partition, after, { bytesMax: limits.logBytesMax, signal });
+    const { position } = this.#recovered.state;
+    const batches = this.#ports.bus.log.read(partition, position, { bytesMax: limits.logBytesMax, signal });
     for await (const batch of batches) {
-      this.#delivered = batch.at(-1)?.position ?? this.#delivered;
       for (let done = 0; done < batch.length && !signal.aborted;) {
         done = await this.#applyFrom(batch, done);
         if (this.#stopped !== null) return;

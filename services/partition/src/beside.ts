@@ -46,9 +46,8 @@ export class Beside {
     this.#state = state;
     this.#turns = turns;
     this.#groups = new Groups({ wire, clock, telemetry, metrics, turns }, source, limits, signal, fail);
-    this.#misses = new MissTeller({ wire, clock, caller, metrics, callOf }, state.partition, limits, signal, fail);
+    this.#misses = new MissTeller({ wire, clock, caller, metrics, callOf }, state, limits, signal, fail);
     this.#handOvers = new HandOvers({ objects, clock, telemetry, turns }, source, limits, signal, fail);
-    this.#misses.blockOpened(state.block?.number ?? 0);
   }
 
   /** To be called right after a message is applied. */
@@ -56,7 +55,7 @@ export class Beside {
     const { record, missed } = applied;
     this.#groups.applied(message.flush, message.entries, headers);
     this.#misses.applied(missed);
-    if (record.block !== null || record.genesis !== null) this.#misses.blockOpened(this.#state.block?.number ?? 0);
+    if (record.block !== null || record.genesis !== null) this.#misses.blockOpened();
   }
 
   /** To be called after a few messages. @param isCaughtUp  all that was delivered, and the log of the start, is applied */

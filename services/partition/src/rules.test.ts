@@ -73,3 +73,15 @@ test.each([
   const { position } = JSON.parse(snapshots[0]?.manifest ?? "{}") as { position: { n: number } };
   expect(position.n).toBe(n + late - 1);
 });
+
+test("redelivers false: a proposal and misses are said only once", async () => {
+  const partitions = await begin();
+  const rules = { ...ALL_RULES, redelivers: false };
+  await Promise.all([partitions.start(0, {}, { rules }), partitions.start(1)]);
+  await partitions.chain.append({ 0: [runOf(member(0, "add 12 1; add f2 1", ["w 12"]))] });
+  await until("the miss", () => partitions.misses.length > 0);
+  const group = await partitions.appendGroup([member(1, "add 11 1; add f1 10", BOTH)], BOTH);
+  await partitions.proposal(group);
+  await new Promise((resolve) => partitions.server.clock.after(60, () => resolve(null)));
+  expect([partitions.misses.length, partitions.proposals.length]).toEqual([1, 1]);
+});

@@ -138,6 +138,7 @@ export class GroupRun {
     const payload = encodeGroupProposal(proposal);
     while (!signal.aborted) {
       wire.publish(SUBJECT.proposal, payload, headers);
+      if (!this.#source.state.rules.redelivers) return; // Rule redelivers
       await wait(clock, this.#limits.proposalRepeatMs, signal);
     }
   }

@@ -7,7 +7,7 @@
  */
 import { SUBJECT, encodeMisses } from "@meridian/bus";
 import { WHY, touchWhy } from "@meridian/core";
-import type { Beat, MissedTransaction, Wire } from "@meridian/core";
+import type { Beat, MissedTransaction, PartitionState, Wire } from "@meridian/core";
 import type { PartitionMetrics } from "../metrics.ts";
 import type { ActorLimits } from "../ports.ts";
 import { completed } from "./trace.ts";
@@ -29,7 +29,7 @@ const WHY_NAMES = Object.entries(WHY);
 
 export class MissTeller {
   readonly #ports: MissPorts;
-  readonly #partition: number;
+  readonly #state: PartitionState;
   readonly #limits: ActorLimits;
   readonly #fail: (error: unknown) => void;
   /** Of the open block, in the order of the log. */
@@ -43,9 +43,10 @@ export class MissTeller {
   #isEnded = false;
   #cancel: (() => void) | null = null;
 
-  constructor(ports: MissPorts, partition: number, limits: ActorLimits, signal: AbortSignal, fail: (error: unknown) => void) {
+  constructor(ports: MissPorts, state: PartitionState, limits: ActorLimits, signal: AbortSignal, fail: (error: unknown) => void) {
     this.#ports = ports;
-    this.#partition = partition;
+    this.#state = state;
+    this.#block = state.block?.number ?? 0;
     this.#limits = limits;
     this.#fail = fail;
     signal.addEventListener("abort", () => this.#end(), { once: true });
@@ -60,9 +61,9 @@ export class MissTeller {
     }
   }
 
-  /** A block without open misses begins. */
-  blockOpened(number: number): void {
-    this.#block = number;
+  /** To be called when a block has opened: it begins without misses. */
+  blockOpened(): void {
+    this.#block = this.#state.block?.number ?? 0;
     this.#missed = [];
     this.#taken = 0;
     this.#said = 0;
@@ -70,7 +71,7 @@ export class MissTeller {
 
   hear({ open, missesTaken }: Beat): void {
     if (open.number !== this.#block) return;
-    this.#taken = missesTaken.find(([partition]) => partition === this.#partition)?.[1] ?? 0;
+    this.#taken = missesTaken.find(([partition]) => partition === this.#state.partition)?.[1] ?? 0;
   }
 
   /** To be called once all that was delivered is applied: completes and says what is new. */
@@ -119,7 +120,7 @@ export class MissTeller {
 
   #repeat(): void {
     this.#cancel = null;
-    this.#say(this.#taken, this.#said);
+    if (this.#state.rules.redelivers) this.#say(this.#taken, this.#said); // Rule redelivers
     if (this.#said > 0) this.#cancel = this.#ports.clock.after(this.#limits.missRepeatMs, () => this.#repeat());
   }
 
@@ -133,7 +134,7 @@ export class MissTeller {
         missed.push(transaction);
         bytes += transaction.record.length + transaction.touch.length;
       }
-      const message = { partition: this.#partition, block: this.#block, first: from, missed };
+      const message = { partition: this.#state.partition, block: this.#block, first: from, missed };
       this.#ports.wire.publish(SUBJECT.misses, encodeMisses(message));
     }
   }

@@ -1,9 +1,8 @@
 /** Runs seeds, here or in processes beside this one: a run uses one core. */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { assert } from "@meridian/core";
+import { BugError } from "@meridian/core";
 import { engineOf } from "./engines.ts";
 import type { SimEngine } from "./engines.ts";
 import { mutantOf } from "./planted.ts";
@@ -33,27 +32,24 @@ export async function runTask({ first, count, mutant, engine }: Task, tell: (res
 /** A process that runs one task after another. */
 class Hand {
   readonly #child: ChildProcess;
+  #tell: (result: Finished) => void = () => undefined;
+  #end: (error: Error | null) => void = () => undefined;
 
   constructor() {
     this.#child = fork(fileURLToPath(new URL("./hand.ts", import.meta.url)));
+    this.#child.on("message", (message: Finished | "done") => {
+      if (message === "done") this.#end(null);
+      else this.#tell(message);
+    });
+    this.#child.on("exit", (code) => this.#end(new BugError(`bug: a process of the simulator ended with ${code}`)));
   }
 
-  async run(task: Task, tell: (result: Finished) => void): Promise<void> {
-    const take = (message: Finished | "done"): void => {
-      if (message !== "done") tell(message);
-    };
-    this.#child.on("message", take);
-    this.#child.send(task);
-    for (let isDone = false; !isDone;) {
-      const [message] = (await Promise.race([once(this.#child, "message"), this.#gone()])) as [Finished | "done"];
-      isDone = message === "done";
-    }
-    this.#child.off("message", take);
-  }
-
-  async #gone(): Promise<never> {
-    const [code] = (await once(this.#child, "exit")) as [number | null];
-    return assert(false, `a process of the simulator ended with ${code}`) as never;
+  run(task: Task, tell: (result: Finished) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#tell = tell;
+      this.#end = (error) => (error === null ? resolve() : reject(error));
+      this.#child.send(task);
+    });
   }
 
   end(): void {

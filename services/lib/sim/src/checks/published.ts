@@ -1,6 +1,6 @@
 /** The published order: what came to an end in each block, by the position of its last entry. */
 import { resultBytes, txBytes, txIndex } from "@meridian/core";
-import type { OutRecord, PartitionBlock } from "@meridian/core";
+import type { BlockContext, OutRecord } from "@meridian/core";
 import { check } from "../system/failure.ts";
 import type { PartitionHistory } from "./history.ts";
 
@@ -13,8 +13,8 @@ export interface PublishedTransaction {
 
 export interface PublishedBlock {
   number: number;
-  /** Null for block 0. */
-  closing: PartitionBlock | null;
+  /** What its transactions ran in. */
+  context: BlockContext | null;
   transactions: PublishedTransaction[];
   lattices: Uint8Array[];
 }
@@ -24,16 +24,19 @@ export function publishedBlocks(histories: readonly PartitionHistory[]): Publish
   const blocks: PublishedBlock[] = [];
   const closed = histories.map(({ records }) => records.findLast(({ block }) => block !== null)?.block?.entry.number ?? 0);
   const last = Math.min(...closed);
-  for (let number = 0; number <= last; number++) blocks.push({ number, closing: null, transactions: [], lattices: [] });
+  for (let number = 0; number <= last; number++) blocks.push({ number, context: null, transactions: [], lattices: [] });
   for (const { records } of histories) {
     let number = 0;
     for (const record of records) {
       const block = blocks[number];
       if (block === undefined) break;
       takeRuns(block, record);
-      if (record.genesis !== null) block.lattices.push(record.genesis.lattice);
+      if (record.genesis !== null) {
+        block.context = { ...record.genesis.opens, number: 0, prevrandao: new Uint8Array(32) };
+        block.lattices.push(record.genesis.lattice);
+      }
       if (record.block !== null) {
-        block.closing = record.block;
+        block.context = record.block.context;
         block.lattices.push(record.block.lattice);
       }
       if (record.genesis !== null || record.block !== null) number++;

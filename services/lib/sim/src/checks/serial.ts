@@ -7,6 +7,7 @@ import {
   NONCE,
   NONCE_BYTES,
   TX,
+  assert,
   cellBytes,
   hexOf,
   ownedBy,
@@ -64,9 +65,9 @@ function runBlock(
   block: PublishedBlock,
   next: Map<string, number>,
 ): void {
-  const { number, closing, transactions, lattices } = block;
-  const first = { number: 0, timestamp: 0, prevrandao: new Uint8Array(32), gasLimit: 1 };
-  engine.openBlock(closing?.context ?? first);
+  const { number, context, transactions, lattices } = block;
+  assert(context !== null, `block ${number} has no context`);
+  engine.openBlock(context);
   if (number === 0) engine.importCells(genesis);
   for (const transaction of transactions) runOne(engine, transaction, number, next);
   const digest = module.foldDigest(engine.closeBlock());

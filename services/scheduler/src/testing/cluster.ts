@@ -8,6 +8,7 @@ import {
   decodeReadRequest,
   decodeSubmitReply,
   encodeBuilt,
+  encodeGroupProposal,
   encodeReadReply,
   encodeReport,
 } from "@meridian/bus";
@@ -17,6 +18,7 @@ import {
   applyToLedger,
   noncesInLedger,
   openLedger,
+  proposalsOf,
   reportOf,
   transferHash,
   transferRecords,
@@ -59,7 +61,10 @@ export async function fakePartitions(bus: Bus): Promise<FakePartitions> {
 }
 
 async function follow(bus: Bus, ledger: Ledger, partition: PartitionId, signal: AbortSignal): Promise<void> {
-  const report = () => bus.wire.publish(SUBJECT.report(partition), encodeReport(reportOf(ledger, partition)));
+  const report = () => {
+    bus.wire.publish(SUBJECT.report(partition), encodeReport(reportOf(ledger, partition)));
+    for (const proposal of proposalsOf(ledger, partition)) bus.wire.publish(SUBJECT.proposal, encodeGroupProposal(proposal));
+  };
   const timer = setInterval(report, REPORT_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   const start = { n: 0, flush: 0, hash: new Uint8Array(32) };

@@ -43,6 +43,7 @@ export function startScheduler(
     blockMs?: number;
     timing?: Partial<SchedulerTiming>;
     limits?: Partial<SequencerLimits>;
+    admin?: boolean;
     telemetry?: Telemetry;
   } = {},
 ): TestScheduler {
@@ -59,6 +60,7 @@ export function startScheduler(
     instance,
     timing: { ...testTiming, ...options.timing },
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.admin === undefined ? {} : { admin: options.admin }),
     ...(genesis === null ? {} : { chain: { genesis: parseGenesis(genesis), partitions, blockMs } }),
   });
   // A test that expects it looks at `done` itself.

@@ -40,6 +40,7 @@ export interface SequencerLimits {
   groupsMax: number; //             groups without `apply` or `abort`
   retriesMax: number; //            missed transactions to be sequenced again; above that nothing new is sequenced
   lock: LockLimits; //              of each group's machine
+  predictor: PredictorLimits; //    of what is learned about touched accounts
   moveMs: number; //                how long ranges that move may take to be written out
 }
 
@@ -80,5 +81,6 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   groupsMax: 1_024,
   retriesMax: 16_384,
   lock: lockLimits,
+  predictor: predictorLimits,
   moveMs: 30_000,
 };

@@ -179,7 +179,7 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
     submits: openSubmits(limits.submitsMax),
     blocks: start.blocks,
     rules: start.rules ?? ALL_RULES,
-    predictor: openPredictor(),
+    predictor: openPredictor(start.limits.predictor),
     groups: openGroups(),
     retries: openRetries(),
     counts: openCounts(),

@@ -1,4 +1,4 @@
-export { applyToLedger, noncesInLedger, openLedger, reportOf } from "./ledger.ts";
+export { applyToLedger, noncesInLedger, openLedger, proposalsOf, reportOf } from "./ledger.ts";
 export type { Ledger } from "./ledger.ts";
 export { accountOf, declaredSet, transferHash, transferRecord, transferRecords } from "./records.ts";
 export type { TestTransfer } from "./records.ts";

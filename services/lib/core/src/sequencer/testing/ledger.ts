@@ -3,12 +3,13 @@
  * reports from that. It stops with an assertion where the log breaks a rule.
  */
 import { assert } from "../../assert.ts";
-import { hexOf, readU32, readU64, writeU64 } from "../../bytes.ts";
+import { hexOf, readU32, readU64, writeU32, writeU64 } from "../../bytes.ts";
 import type { ApplyEntry, AbortEntry, Entry, MovedRange, Position } from "../../entries.ts";
 import { NONCE_STATE_BYTES } from "../../engine.ts";
-import type { Report } from "../../messages.ts";
+import type { GroupProposal, Report } from "../../messages.ts";
 import type { PartitionId, RangeIndex, RangeMap } from "../../ranges.ts";
 import { indexRanges } from "../../ranges.ts";
+import { TOUCH } from "../../touches.ts";
 import { NONCE, NONCE_BYTES, TX, txBytes, txCount, txIndex, txNonce } from "../../transactions.ts";
 
 export interface LedgerLog {
@@ -155,6 +156,23 @@ export function noncesInLedger(ledger: Ledger, addresses: Uint8Array): Uint8Arra
     if (found !== undefined) answer.set(found.hash, to + 9);
   }
   return answer;
+}
+
+/** What a home says of the groups that it leads and that all participants hold: every member comes to an end. */
+export function proposalsOf(ledger: Ledger, home: PartitionId): GroupProposal[] {
+  const isHeld = (participant: PartitionId, { flush, index }: Position) =>
+    (ledger.locks.get(participant) ?? []).some((lock) => lock.flush === flush && lock.index === index);
+  const groups = [...ledger.groups.values()].filter((group) => group.home === home);
+  return groups
+    .filter(({ position, participants }) => participants.every((participant) => isHeld(participant, position)))
+    .map(({ position, transactions }) => {
+      const touches = new Uint8Array(txCount(transactions) * TOUCH.accounts);
+      for (let at = 0, member = 1; at < touches.length; at += TOUCH.accounts, member++) {
+        writeU32(touches, at, TOUCH.accounts);
+        writeU32(touches, at + TOUCH.index, position.index + member);
+      }
+      return { home, group: position, results: new Uint8Array(0), touches, writes: [] };
+    });
 }
 
 const handOversOf = (partition: PartitionId, ranges: readonly MovedRange[]) =>

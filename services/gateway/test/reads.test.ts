@@ -105,6 +105,32 @@ describe("state", () => {
     rig.chain.onRead = () => undefined;
     expect(answer.error).toEqual({ code: -32_000, message: "state of block 1 is not kept any more, the oldest is of block 2" });
   });
+
+  test.each<[what: string, method: string, params: unknown[], want: unknown]>([
+    ["a balance", "eth_getBalance", [alice.address], expect.stringMatching(/^0x/)],
+    ["a call", "eth_call", [{ to: alice.address }, "latest"], "0x"],
+    ["an estimate", "eth_estimateGas", [{ to: alice.address }, "latest"], "0x5208"],
+  ])(
+    "%s at latest of an account that moves with the block after it waits for that block",
+    async (_what, method, params, want) => {
+      const moved = Number((await rig.call("eth_blockNumber")).result) + 1;
+      const asked: number[] = [];
+      rig.chain.onRead = (request) => {
+        if (!("block" in request)) return undefined;
+        asked.push(request.block);
+        return request.block < moved ? { op: "failed", failure: { code: "PRUNED", oldest: moved } } : undefined;
+      };
+      const answering = rig.call(method, ...params);
+      await expect.poll(() => asked.length).toBe(1);
+      rig.chain.closeBlock();
+      const answer = await answering;
+      const named = await rig.call("eth_getBalance", alice.address, `0x${(moved - 1).toString(16)}`);
+      rig.chain.onRead = () => undefined;
+      expect(answer.result).toEqual(want);
+      expect(asked.slice(0, 2)).toEqual([moved - 1, moved]);
+      expect(named.error?.message).toContain(`the oldest is of block ${moved}`);
+    },
+  );
 });
 
 describe("eth_call", () => {

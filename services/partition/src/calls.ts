@@ -1,7 +1,19 @@
 /** Calls and gas estimates: run in the engine beside the log, again with what other partitions own until nothing is missing. */
 import { SUBJECT, decodeReadReply, encodeReadRequest } from "@meridian/bus";
-import { answers, assert, concatBytes, isIoError, keyCount, requestByOwner, startEstimate, stepEstimate } from "@meridian/core";
+import {
+  answers,
+  arrivedAfter,
+  assert,
+  concatBytes,
+  isIoError,
+  keyCount,
+  oldestOf,
+  requestByOwner,
+  startEstimate,
+  stepEstimate,
+} from "@meridian/core";
 import type {
+  Arrival,
   CallRequest,
   CallResult,
   Engine,
@@ -13,6 +25,11 @@ import type {
   Wire,
 } from "@meridian/core";
 import type { ActorLimits } from "./ports.ts";
+
+/** Maps change once a block at most, and few calls take as long. */
+const RUNS_MAX = 3;
+const TOUCH_BYTES = 21; // u8 mode, b20 address
+const NOTHING = new Uint8Array(0);
 
 export type CallFailure = Extract<ReadReply, { op: "failed" }>;
 
@@ -71,7 +88,23 @@ export class Caller {
     }
   }
 
+  /** Again if the map changed meanwhile: what went away reads as empty then, and what came has no history. */
   async #callOnce(block: number, request: CallRequest): Promise<CallResult | CallFailure> {
+    for (let runs = 0; runs < RUNS_MAX; runs++) {
+      const { owners } = this.#state;
+      const arrived = arrivedAfter(this.#state, block);
+      const isTraced = request.traced || arrived.length > 0;
+      const result = await this.#run(block, { ...request, traced: isTraced });
+      if (this.#state.owners !== owners) continue;
+      if ("op" in result) return result;
+      const oldest = oldestMet(arrived, request, result);
+      if (oldest !== null) return { status: "pruned", oldest };
+      return "access" in result && !request.traced ? { ...result, access: null } : result;
+    }
+    return failed({ code: "FOREIGN", account: request.to ?? request.from });
+  }
+
+  async #run(block: number, request: CallRequest): Promise<CallResult | CallFailure> {
     try {
       return await this.#engine.call(block, request);
     } catch (error) {
@@ -111,6 +144,16 @@ export class Caller {
 }
 
 const failed = (failure: ReadFailure): CallFailure => ({ op: "failed", failure });
+
+/** The newest block that an account came with which a call's result depends on; null if it depends on none of them. */
+function oldestMet(arrived: readonly Arrival[], { from, to }: CallRequest, result: CallResult): number | null {
+  if (arrived.length === 0 || result.status === "missing") return null;
+  const oldest = [from, ...(to === null ? [] : [to])].map((account) => oldestOf(arrived, account, 0));
+  const touches = "access" in result ? (result.access?.touches ?? NOTHING) : NOTHING;
+  for (let at = 0; at < touches.length; at += TOUCH_BYTES) oldest.push(oldestOf(arrived, touches, at + 1));
+  const met = oldest.filter((block) => block !== null);
+  return met.length === 0 ? null : Math.max(...met);
+}
 
 /** Names the first account of a request. */
 const foreign = (request: Uint8Array): CallFailure => failed({ code: "FOREIGN", account: request.slice(1, 21) });

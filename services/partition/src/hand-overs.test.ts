@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
-import { PENDING, evenRangeMap } from "@meridian/core";
-import type { HandOver, MapEntry, MovedRange, RangeMap, ReadReply } from "@meridian/core";
-import { addressOf, fakeSlotCell, fakeSlotKey, runOf, slotOf } from "@meridian/core/actor/testing";
+import { PENDING, concatBytes, evenRangeMap } from "@meridian/core";
+import type { CallRequest, CallResult, HandOver, MapEntry, MovedRange, RangeMap, ReadReply } from "@meridian/core";
+import { FakeEngine, addressOf, fakeSlotCell, fakeSlotKey, runOf, slotOf } from "@meridian/core/actor/testing";
 import { lattices, until } from "./testing/chain.ts";
 import { TestPartitions, member } from "./testing/partitions.ts";
 
@@ -165,4 +165,95 @@ test("what was handed over is kept until both snapshots of who gained it are pas
     await until(`the snapshot of block ${block}`, () => gains.status().snapshots[0] === block);
   }
   await until("the chunk to go", () => moved() === 0);
+});
+
+const call = (...accounts: string[]): CallRequest => ({
+  from: addressOf("01"),
+  to: addressOf("02"),
+  data: concatBytes(accounts.map(addressOf)),
+  value: new Uint8Array(32),
+  gasLimit: 10_000_000,
+  accessList: new Uint8Array(0),
+  given: new Uint8Array(0),
+  traced: false,
+});
+
+/** What is said of slots at a block: their sum, or why not. */
+async function said(partitions: TestPartitions, op: "cells" | "call" | "estimate", block: number, ...accounts: string[]) {
+  const { n: atN } = partitions.chain.writer.position(0);
+  const request = concatBytes(accounts.map((account) => fakeSlotKey(addressOf(account))));
+  const reply = await (op === "cells"
+    ? partitions.chain.read(0, { op, block, atN, request })
+    : partitions.chain.read(0, { op, block, atN, call: call(...accounts) }));
+  if (reply.op === "failed") return reply.failure;
+  if (reply.op === "estimate") return "estimated";
+  if (reply.op === "cells") return reply.cells[84];
+  return reply.op === "call" && reply.result.status === "success" ? [reply.result.output[31], reply.result.access] : reply;
+}
+
+test.each<[what: string, restart: boolean]>([
+  ["who gained it", false],
+  ["who gained it and starts again", true],
+])("an account that moved has no past with %s; all others have", async (_what, restart) => {
+  const partitions = await begin();
+  await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.append({ 0: [runOf(add("11"))], 1: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock();
+  await partitions.chain.append({ 0: [runOf(add("11"))], 1: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock(false, [MOVE]);
+  await appendMap(partitions, await handOvers(partitions, 2));
+  await partitions.chain.append({ 0: [runOf(add("f1"))] });
+  await partitions.chain.closeBlock();
+  if (restart) {
+    await partitions.stop(0);
+    await partitions.start(0);
+  }
+  const pruned = { code: "PRUNED", oldest: 2 };
+  for (const op of ["cells", "call", "estimate"] as const) expect(await said(partitions, op, 1, "f1")).toEqual(pruned);
+  expect(await said(partitions, "call", 1, "11", "f1")).toEqual(pruned);
+  expect(await said(partitions, "cells", 2, "f1")).toBe(207);
+  expect(await said(partitions, "call", 3, "f1")).toEqual([307 - 256, null]);
+  expect(await said(partitions, "cells", 1, "11")).toBe(105);
+  expect(await said(partitions, "call", 1, "11", "f2")).toEqual([114, null]);
+  expect(await said(partitions, "estimate", 1, "11")).toBe("estimated");
+});
+
+test("a partition that calls an account that moved elsewhere is told from when on it can", async () => {
+  const partitions = await begin();
+  await Promise.all([partitions.start(0), partitions.start(1)]);
+  await partitions.chain.closeBlock();
+  await partitions.chain.closeBlock(false, [MOVE]);
+  await appendMap(partitions, await handOvers(partitions, 2));
+  const { n: atN } = partitions.chain.writer.position(1);
+  const read = (block: number) => partitions.chain.read(1, { op: "call", block, atN, call: call("f1", "f2") });
+  expect(await read(1)).toEqual({ op: "failed", failure: { code: "PRUNED", oldest: 2 } });
+  expect(await read(2)).toMatchObject({ op: "call", result: { status: "success" } });
+});
+
+test("a call that the map overtakes is run again by the new map", async () => {
+  const held = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  class SlowEngine extends FakeEngine {
+    #calls = 0;
+    override async call(block: number, request: CallRequest): Promise<CallResult> {
+      if (this.#calls++ > 0) return super.call(block, request);
+      begun.resolve();
+      await held.promise;
+      return super.call(block, request);
+    }
+  }
+  const partitions = await begin();
+  await partitions.start(0, {}, { engine: () => new SlowEngine() });
+  await partitions.start(1);
+  await partitions.chain.closeBlock();
+  await partitions.chain.closeBlock(false, [MOVE]);
+  const ranges = await handOvers(partitions, 2);
+  await partitions.chain.settled(0);
+  const { n: atN } = partitions.chain.writer.position(0);
+  const answer = partitions.chain.read(0, { op: "call", block: 1, atN, call: call("f1") });
+  await begun.promise;
+  await appendMap(partitions, ranges);
+  await expectMoved(partitions, 7);
+  held.resolve();
+  expect(await answer).toEqual({ op: "failed", failure: { code: "PRUNED", oldest: 2 } });
 });

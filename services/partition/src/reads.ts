@@ -5,9 +5,10 @@
  * R2. A read at a block is consistent over all partitions: what a call needs of others is fetched at the same block.
  * R3. What waits or runs is bounded; one more is answered BUSY.
  * R4. A grant is read while its group holds the locks, and at no other time.
+ * R5. Accounts that were handed over to this partition have no history here: at a block before that they are PRUNED.
  */
 import { SUBJECT, decodeReadRequest, encodeReadReply } from "@meridian/bus";
-import { PENDING, assert, groupState, keyBytes, keyCount } from "@meridian/core";
+import { PENDING, arrivedAfter, assert, groupState, keyBytes, keyCount, oldestOf } from "@meridian/core";
 import type {
   CallResult,
   Clock,
@@ -155,10 +156,14 @@ export class Reads {
     const count = keyCount(request);
     assert(count !== null, "a read request is malformed");
     if (count > cellsMax) return { op: "failed", failure: { code: "BUSY", limit: cellsMax } };
+    const { state, engine } = this.#source;
+    const arrived = arrivedAfter(state, block);
     for (let at = 0; at < request.length; at += keyBytes(request, at)) {
       if (!this.#isOwned(request, at + 1)) return foreign(request, at + 1);
+      const oldest = oldestOf(arrived, request, at + 1); // R5
+      if (oldest !== null) return { op: "failed", failure: { code: "PRUNED", oldest } };
     }
-    const found = this.#source.engine.read(block, request);
+    const found = engine.read(block, request);
     if ("cells" in found) return { op: "cells", cells: found.cells };
     return "pruned" in found
       ? { op: "failed", failure: { code: "PRUNED", oldest: found.pruned } }

@@ -9,8 +9,8 @@ import { ask } from "./ask.ts";
 import type { AskOptions } from "./ask.ts";
 import type { ChainView } from "./view.ts";
 
-/** A value, or why it cannot be read, ready for the client. */
-export type Read<T> = { value: T } | { error: RpcError };
+/** A value, or why it cannot be read, ready for the client; `oldest`: the first block that it could be read at, if that is why. */
+export type Read<T> = { value: T } | { error: RpcError; oldest?: number };
 
 export interface State {
   ownerOf(address: Uint8Array): PartitionId;
@@ -78,7 +78,7 @@ export function stateReader(wire: Wire, view: ChainView, options: AskOptions): S
     },
     call: async (call, block) => {
       const { partition, reply } = await askOwner(call.to ?? call.from, block, (atN) => ({ op: "call", block, atN, call }));
-      if (reply.op === "failed") return { error: readFailure(reply.failure, partition, block) };
+      if (reply.op === "failed") return readFailure(reply.failure, partition, block);
       assert(reply.op === "call", `partition ${partition} answered a call with ${reply.op}`);
       return { value: reply.result };
     },
@@ -87,13 +87,13 @@ export function stateReader(wire: Wire, view: ChainView, options: AskOptions): S
       if (reply.op === "estimate") return { value: { gas: reply.gas } };
       assert(reply.op === "failed", `partition ${partition} answered an estimate with ${reply.op}`);
       if (reply.failure.code === "CALL") return { value: { fails: reply.failure.result } };
-      return { error: readFailure(reply.failure, partition, block) };
+      return readFailure(reply.failure, partition, block);
     },
   };
 }
 
 function cellsOf(reply: ReadReply, partition: PartitionId, block: number): Read<Uint8Array> {
-  if (reply.op === "failed") return { error: readFailure(reply.failure, partition, block) };
+  if (reply.op === "failed") return readFailure(reply.failure, partition, block);
   assert(reply.op === "cells", `partition ${partition} answered cells with ${reply.op}`);
   return { value: reply.cells };
 }
@@ -109,7 +109,12 @@ export function cellKey(kind: number, address: Uint8Array, slot?: Uint8Array): U
   return key;
 }
 
-function readFailure(failure: ReadFailure, partition: PartitionId, block: number): RpcError {
+function readFailure(failure: ReadFailure, partition: PartitionId, block: number): { error: RpcError; oldest?: number } {
+  const error = readError(failure, partition, block);
+  return failure.code === "PRUNED" ? { error, oldest: failure.oldest } : { error };
+}
+
+function readError(failure: ReadFailure, partition: PartitionId, block: number): RpcError {
   switch (failure.code) {
     case "PRUNED":
       return prunedState(block, failure.oldest);

@@ -7,7 +7,7 @@ import { bytesOfHex, concatBytes, hexOf, readU16, writeU16 } from "@meridian/cor
 import { hexNumber } from "../format/hex.ts";
 import { refused } from "../rpc/errors.ts";
 import type { Answer } from "../rpc/errors.ts";
-import { stateBlock } from "./blocks-by.ts";
+import { byState } from "./blocks-by.ts";
 import { ACCESS_PARAMS, argsProblem, overrideProblem, requestOf } from "./call-args.ts";
 import { callError, runCall } from "./call-outcome.ts";
 import { method } from "./method.ts";
@@ -25,10 +25,9 @@ export const accessListMethods: Readonly<Record<string, Method>> = {
   eth_createAccessList: method(ACCESS_PARAMS, async (context, args, ref, state) => {
     const problem = overrideProblem(state) ?? argsProblem(args, context);
     if (problem !== null) return { error: problem };
-    const block = await stateBlock(ref, context);
-    if ("error" in block) return block;
     const gasLimit = Math.min(args.gas ?? context.callGasMax, context.callGasMax);
-    return createAccessList({ ...requestOf(args, gasLimit), traced: true }, block.value, context);
+    const call = { ...requestOf(args, gasLimit), traced: true };
+    return byState(ref, context, (block, now) => createAccessList(call, block, now));
   }),
 };
 

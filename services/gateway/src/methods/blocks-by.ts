@@ -5,6 +5,7 @@ import type { Read } from "../chain/state.ts";
 import { hexData } from "../format/hex.ts";
 import type { BlockNumberRef, BlockRef } from "../rpc/block-param.ts";
 import { refused } from "../rpc/errors.ts";
+import type { Answer } from "../rpc/errors.ts";
 import type { Context } from "./method.ts";
 
 /** The block whose state is read: a number, or PENDING. */
@@ -20,6 +21,31 @@ export async function stateBlock(ref: BlockRef | undefined, context: Context): P
   return found.value === null
     ? { error: refused(`header for hash not found: ${hexData(ref.hash)}`) }
     : { value: found.value.number };
+}
+
+/**
+ * Answers by the state of the block that is meant. Where an account lives that has just moved, nothing of it is known from before
+ * its move. The move's block can be newer than `latest`: whoever means `latest` waits for it, whoever names a block does not.
+ * @param answer  gets the block's number, or PENDING, and what `latest` means with it
+ */
+export async function byState(
+  ref: BlockRef | undefined,
+  context: Context,
+  answer: (block: number, context: Context) => Promise<Answer>,
+): Promise<Answer> {
+  const { view, sealMsMax } = context;
+  const deadlineAt = performance.now() + sealMsMax;
+  for (let latest = context.latest; ;) {
+    const now = { ...context, latest };
+    const block = await stateBlock(ref, now);
+    if ("error" in block) return block;
+    const answered = await answer(block.value, now);
+    const isLatest = ref === undefined || ref === "latest";
+    const oldest = isLatest && "error" in answered ? (answered.oldest ?? 0) : 0;
+    if (oldest <= latest.number || performance.now() >= deadlineAt) return answered;
+    while ((view.latest()?.number ?? 0) < oldest) if (!(await view.nextBeat(deadlineAt))) return answered;
+    latest = view.latest() ?? latest;
+  }
 }
 
 /** A number for a number or tag; null for `pending` and for what is not sealed yet. `earliest` is the oldest that is kept. */

@@ -6,7 +6,7 @@ import { invalidParams } from "../rpc/errors.ts";
 import type { Answer } from "../rpc/errors.ts";
 import { address, optional, required, text } from "../rpc/params.ts";
 import type { Read } from "../chain/state.ts";
-import { stateBlock } from "./blocks-by.ts";
+import { byState } from "./blocks-by.ts";
 import { method } from "./method.ts";
 import type { Context, Method } from "./method.ts";
 
@@ -27,17 +27,16 @@ export const stateMethods: Readonly<Record<string, Method>> = {
   }),
 };
 
-async function read<T>(
+const read = <T>(
   context: Context,
   ref: BlockRef | undefined,
   ask: (block: number) => Promise<Read<T>>,
   form: (value: T) => string,
-): Promise<Answer> {
-  const block = await stateBlock(ref, context);
-  if ("error" in block) return block;
-  const found = await ask(block.value);
-  return "error" in found ? found : { result: form(found.value) };
-}
+): Promise<Answer> =>
+  byState(ref, context, async (block) => {
+    const found = await ask(block);
+    return "error" in found ? found : { result: form(found.value) };
+  });
 
 /** A slot's 32 bytes, leniently read as in geth: the prefix, leading zeros and an even length are optional. Or what is wrong. */
 function storageKey(key: string): Uint8Array | string {

@@ -7,8 +7,8 @@ export interface RpcError {
   data?: string;
 }
 
-/** What a method gives back: a value for JSON.stringify, or why not. */
-export type Answer = { result: unknown } | { error: RpcError };
+/** What a method gives back: a value for JSON.stringify, or why not; `oldest` as in a read (chain/state.ts), not for clients. */
+export type Answer = { result: unknown } | { error: RpcError; oldest?: number };
 
 export const CODE = {
   parse: -32700,

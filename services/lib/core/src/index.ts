@@ -134,6 +134,7 @@ export { defineSettings, readSettings, serviceSettings, settingsHelp, streamLimi
 export type { SettingDefinition, SettingDefinitions, SettingFailure, SettingValues } from "./settings.ts";
 export { applyMessage } from "./actor/apply.ts";
 export type { Applied } from "./actor/apply.ts";
+export { arrivedAfter, oldestOf } from "./actor/arrivals.ts";
 export { answers, cellBytes, cellsOwnedBy, cutBySlice, keyBytes, keyCount, requestByOwner } from "./actor/cells.ts";
 export type { CellSlice } from "./actor/cells.ts";
 export { ESTIMATE_GAS_MAX, ESTIMATE_GAS_MIN, startEstimate, stepEstimate } from "./actor/estimate.ts";
@@ -166,7 +167,7 @@ export {
   truncatableN,
 } from "./actor/snapshots.ts";
 export { SEALS_MAX, VERSION_BLOCKS_MAX, emptyState, manifestOf, mapOf, sealedBlock, stateOfManifest } from "./actor/state.ts";
-export type { PartitionState, Seal } from "./actor/state.ts";
+export type { Arrival, PartitionState, Seal } from "./actor/state.ts";
 export { awaitedPartitions, nextBlock, openAssembly, tailCounts, takeRecords } from "./blocks/assemble.ts";
 export type {
   Alarm,

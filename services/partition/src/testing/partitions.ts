@@ -75,6 +75,7 @@ export const member = (index: number, program: string, declared: string[], sende
 export interface StartOptions {
   telemetry?: Telemetry;
   rules?: Readonly<Rules>;
+  engine?: () => FakeEngine;
 }
 
 export class TestPartitions {
@@ -103,8 +104,8 @@ export class TestPartitions {
 
   async start(partition: PartitionId, limits: Partial<ActorLimits> = {}, other: StartOptions = {}): Promise<Actor> {
     const bus = this.server.connect();
-    const engines = { open: () => new FakeEngine() };
-    const { telemetry = recordingTelemetry(this.lines), rules = ALL_RULES } = other;
+    const { telemetry = recordingTelemetry(this.lines), rules = ALL_RULES, engine = () => new FakeEngine() } = other;
+    const engines = { open: engine };
     const options = { partition, host: "host", memoryBytesMax: 1 << 30, limits: { ...LIMITS, ...limits }, rules };
     const actor = await runPartition({ bus, engines, telemetry, callOf: toyCall }, options);
     this.#running.set(partition, { actor, bus });

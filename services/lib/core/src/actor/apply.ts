@@ -12,6 +12,7 @@ import { assert } from "../assert.ts";
 import type { Engine } from "../engine.ts";
 import type { BlockEntry, Entry, GenesisEntry, LogMessage, LogPosition, MovedRange, OutRecord, SealEntry } from "../entries.ts";
 import type { MissedTransaction } from "../messages.ts";
+import { arrivalsKept } from "./arrivals.ts";
 import { cellsOwnedBy } from "./cells.ts";
 import { endGroup } from "./groups.ts";
 import { applyMap, movesOut, own } from "./map-entry.ts";
@@ -139,4 +140,5 @@ function seal(state: PartitionState, entry: SealEntry, engine: Engine): void {
   state.unsealed = state.unsealed.filter((number) => number > entry.number);
   state.seals.push({ number: entry.number, hash: entry.hash });
   if (state.seals.length > SEALS_MAX) state.seals.shift();
+  state.arrivals = arrivalsKept(state.arrivals, entry.number);
 }

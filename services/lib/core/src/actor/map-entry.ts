@@ -37,6 +37,8 @@ export function applyMap(state: PartitionState, entry: MapEntry, engine: Engine,
     assert(cells !== undefined, `the map entry is applied without its chunk ${object}`);
     engine.importCells(cellsOwnedBy(cells, (bytes, at) => owners.ownerOf(bytes, at) === state.partition));
   }
+  const gained = entry.handOvers.filter(({ to }) => to === state.partition);
+  state.arrivals = [...state.arrivals, ...gained.map(({ first, last }) => ({ first, last, block: state.closedBlock }))];
   state.moves = [];
   record.map = entry.map;
 }

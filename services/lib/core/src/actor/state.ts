@@ -22,6 +22,14 @@ export interface Seal {
   hash: Uint8Array; // 32 bytes
 }
 
+/** A range that was handed over to this partition. Addresses are 40 lower-case hex digits, bounds inclusive. */
+export interface Arrival {
+  first: string;
+  last: string;
+  /** It came as of the end of this block. */
+  block: number;
+}
+
 export interface PartitionState {
   readonly partition: PartitionId;
   readonly chainId: number;
@@ -50,6 +58,8 @@ export interface PartitionState {
   moves: MovedRange[];
   /** Nothing was executed since the last `block` entry: the one place where a `map` entry may stand. */
   isBetweenBlocks: boolean;
+  /** What came here by hand-over within the window of readable blocks; after a snapshot's start nothing older is readable. */
+  arrivals: readonly Arrival[];
 }
 
 /** A partition that stands before its log's first message. */
@@ -69,13 +79,14 @@ export function emptyState(partition: PartitionId, chainId: number, rules: Reado
   };
 }
 
-/** Nothing is open and nothing has missed at the start of a block. */
+/** Nothing is open, nothing has missed and nothing has come where a partition begins. */
 const atBoundary = (moves: MovedRange[], isBetweenBlocks: boolean) => ({
   open: [],
   missed: new Uint8Array(0),
   misses: 0,
   moves,
   isBetweenBlocks,
+  arrivals: [],
 });
 
 /** The map in force. Throws BugError before genesis. */

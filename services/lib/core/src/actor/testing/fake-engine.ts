@@ -72,7 +72,9 @@ export class FakeEngine implements Engine {
   }
 
   importCells(cells: Uint8Array): void {
-    for (const [key, cell] of cellsByKey(cells)) this.cells.set(key, cell);
+    // Without undo record it shows at every version, as in the real engine.
+    for (const [key, cell] of cellsByKey(cells))
+      for (const version of [this.cells, ...this.versions.values()]) version.set(key, cell);
     this.calls.push(`import ${cells.length}`);
   }
 
@@ -300,7 +302,10 @@ export class FakeEngine implements Engine {
     if (gasUsed > request.gasLimit) return { status: "halt", gasUsed: request.gasLimit, why: "out of gas", access: null };
     const output = new Uint8Array(32);
     new DataView(output.buffer).setUint32(28, sum);
-    return { status: "success", gasUsed, output, access: null };
+    const touches = concatBytes(
+      addresses(request.data).map((address) => concatBytes([Uint8Array.of(MODE.read), bytesOfHex(address)])),
+    );
+    return { status: "success", gasUsed, output, access: request.traced ? { accessList: new Uint8Array(0), touches } : null };
   }
 
   memory(): { bytes: number; accounts: number; slots: number } {

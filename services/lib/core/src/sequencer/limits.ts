@@ -1,5 +1,7 @@
 import type { LockLimits } from "./lock-machine.ts";
 import { lockLimits } from "./lock-machine.ts";
+import type { PredictorLimits } from "./predict.ts";
+import { predictorLimits } from "./predict.ts";
 
 /** Bounds of the sequencer. Every queue, wait and batch has one; what goes over it is refused by a code that names it. */
 export interface SequencerLimits {

@@ -150,7 +150,7 @@ function checkGuess(module: EngineModule): void {
       given.push(theirs.engine.grant(missing));
     }
   };
-  expect([rounds(), rounds()]).toEqual([3, 1]);
+  expect([rounds(), rounds()]).toEqual([2, 1]);
   expect(node.slot(theirs.engine, farther, 0)).toBe(2n);
 }
 

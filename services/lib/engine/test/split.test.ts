@@ -15,6 +15,9 @@ import { dice } from "./workload.ts";
 const SEEDS = 6;
 const BLOCKS = 4;
 const TRANSACTIONS = 60;
+const SENDERS = 30;
+/** The others have no balance: they are nobody until their first transaction has come to an end. */
+const RICH = 6;
 const NONE: Uint8Array = new Uint8Array(0);
 
 const KINDS = [
@@ -32,11 +35,10 @@ interface World {
 
 function begin(module: EngineModule, seed: number): World {
   const roll = dice(seed);
-  const senders = Array.from({ length: 8 }, (_, number) => chain.key(seed * 100 + number));
+  const senders = Array.from({ length: SENDERS }, (_, number) => chain.key(seed * 100 + number));
   const contracts = new Map(KINDS.map((kind, number) => [addressOf(seed, number), kind]));
   const genesis = new Map<string, Uint8Array>();
-  // Some senders have no balance: they are nobody until their first transaction has come to an end.
-  senders.slice(0, 5).forEach(({ address }) => genesis.set(chain.hex(address), chain.accountCell(address, 1_000n)));
+  senders.slice(0, RICH).forEach(({ address }) => genesis.set(chain.hex(address), chain.accountCell(address, 1_000n)));
   for (const [address, kind] of contracts) {
     genesis.set(address, chain.contractCells(chain.bytes(address), CONTRACTS[kind], BigInt(roll(3) * 50)));
   }
@@ -87,16 +89,23 @@ function inputFor(world: World, kind: string, depth: number): Uint8Array {
 function transaction(world: World): chain.TxFields {
   const { roll, contracts } = world;
   const places = [...contracts];
-  const kind = roll(10);
+  const kind = roll(12);
   if (kind === 0) return { to: someone(world), value: BigInt(roll(600)), gasLimit: 60_000 };
-  if (kind === 1) return { data: initCode(CONTRACTS.counter), value: BigInt(roll(2)), gasLimit: 200_000 };
+  if (kind < 4) {
+    const kinds = ["codeHashStored", "relay"] as const;
+    const [address] = places.find(([, name]) => name === kinds[kind % 2])!;
+    const stranger = wordOf(world.senders[RICH + roll(SENDERS - RICH)]!.address);
+    return { to: chain.bytes(address), data: concatBytes([stranger, chain.word(roll(2))]), gasLimit: 100_000 };
+  }
+  if (kind === 4) return { data: initCode(CONTRACTS.counter), value: BigInt(roll(2)), gasLimit: 200_000 };
   const [address, name] = places[roll(places.length)]!;
   const value = roll(4) === 0 ? BigInt(roll(60)) : 0n;
   return { to: chain.bytes(address), data: inputFor(world, name, 0), value, gasLimit: roll(8) === 0 ? 40_000 : 900_000 };
 }
 
-function send(world: World, module: EngineModule): Waiting {
-  const number = world.roll(world.senders.length);
+/** New senders come with every block. */
+function send(world: World, module: EngineModule, block: number): Waiting {
+  const number = world.roll(RICH + (block * (SENDERS - RICH)) / BLOCKS);
   const [key, nonce] = [world.senders[number]!, world.nonces[number]!++];
   const fields = { ...transaction(world), nonce };
   const record = chain.records(module, [chain.sign(fields, key)]);
@@ -126,7 +135,7 @@ function take(world: World, queue: Waiting[]): Waiting[] {
 function runSeed(module: EngineModule, seed: number): Counts {
   const world = begin(module, seed);
   for (let block = 1; block <= BLOCKS; block++) {
-    const queue = Array.from({ length: TRANSACTIONS }, () => send(world, module));
+    const queue = Array.from({ length: TRANSACTIONS }, () => send(world, module, block));
     while (queue.length > 0) {
       const missed = world.cluster.turn(take(world, queue));
       // They come again some way behind, still before everything newer of their senders.

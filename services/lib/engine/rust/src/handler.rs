@@ -1,11 +1,12 @@
 //! The chain's own rules around revm's interpreter.
 //!
 //! F1. Gas is free: price 0, nothing charged, nothing paid out. The sender's account is loaded only if value moves.
-//! F2. Sender and `to` are warm without being loaded (EIP-2929), as are the beneficiary (EIP-3651), precompiles and the access list.
+//! F2. Sender and `to` are warm without being loaded (EIP-2929), as are the beneficiary (EIP-3651), precompiles and the access
+//!     list.
 //! F3. A top-level creation takes its address from the transaction's nonce; the sender's nonce cell is not touched.
 //! F4. A precompile runs without its account record. What looks at the record (balance, existence) is a touch like any other.
-//! F5. What looks at a balance or a nonce is watched: an account of which only the code was used is touched in mode `code`. A watch
-//!     may see a look where the instruction then fails before it; that costs a mode, never a wrong result.
+//! F5. What looks at a balance or a nonce is watched: an account of which only the code was used is touched in mode `code`. A
+//!     watch may see a look where the instruction then fails before it; that costs a mode, never a wrong result.
 
 use crate::database::NoFunds;
 use crate::halt::HaltedAt;

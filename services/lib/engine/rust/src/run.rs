@@ -190,6 +190,9 @@ impl Engine {
             evm.ctx.journaled_state.state.clear();
         }
         let view = &mut evm.ctx.journaled_state.database;
+        if !view.missing.is_empty() {
+            view.ask_unknown();
+        }
         view.missing.iter().for_each(|key| cells::put_key(&mut missing, key));
         let writes = view.overlay().pack();
         if missing.is_empty() {

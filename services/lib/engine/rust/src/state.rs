@@ -2,8 +2,8 @@
 //!
 //! S1. Every write but an import leaves an undo record in the current layer, the first one of a cell in a layer winning.
 //! S2. A slot with value 0 has no entry. An account stays listed while history may need it.
-//! S3. The nonce of a sender is written by nonce records alone, before its transaction comes to an end. As existence can be seen by
-//!     others, a sender without balance and code reads as new until then. Blocks are closed when all have come to an end.
+//! S3. The nonce of a sender is written by nonce records alone, before its transaction comes to an end. As existence can be seen
+//!     by others, a sender without balance and code reads as new until then. Blocks close when all have come to an end.
 
 use crate::cells::{self, CellKey};
 use crate::edit::Edit;
@@ -74,8 +74,8 @@ pub struct State {
     pub slot_count: usize,
     pub history: History,
     pub open: Option<BlockContext>,
-    /// Senders that were nobody when their first nonce record came, and whose first transaction has not come to an end yet: to the
-    /// EVM they are still nobody (S3).
+    /// Senders that were nobody when their first nonce record came, and whose first transaction has not come to an end yet: to
+    /// the EVM they are still nobody (S3).
     fresh: AddressSet,
 }
 

@@ -1,7 +1,7 @@
 //! What one execution sees: the state (now or at a version), cells that were given, and the writes of earlier members.
 //!
-//! V1. A cell that is neither owned nor given is missing, never empty. The execution goes on with its last known value, so that one
-//!     run tells as much as it can, but what it comes to does not count.
+//! V1. A cell that is neither owned nor given is missing, never empty. The execution goes on with its last known value, so
+//!     that one run tells as much as it can, but what it comes to does not count.
 //! V2. A touch of what may not be touched goes on in the same way, and the transaction misses.
 //! V3. The lock is held for the read of one cell, so a call beside the log delays it by no more.
 //! V4. A transaction sees its sender with the nonce counted up; until its first transaction has come to an end, everybody else
@@ -170,6 +170,28 @@ impl View {
         for (kind, is_known) in [(cells::ACCOUNT, account.is_some()), (cells::NONCE, has_nonce), (cells::CODE, has_code)] {
             if !is_known {
                 self.missing.insert(CellKey { address: *address, kind, slot: U256::ZERO });
+            }
+        }
+    }
+
+    /// A round trip is due: what the group may touch elsewhere and nothing is known of comes along with it.
+    pub fn ask_unknown(&mut self) {
+        let Access::Group(Some(allowed)) = &self.access else { return };
+        let unknown: Vec<_> = allowed
+            .iter()
+            .filter(|(address, mode)| {
+                let known = self.known();
+                let is_known = known.contract(address).is_some() || (**mode != mode::CODE && known.account(address).is_some());
+                !is_known && !is_precompile(address) && !self.owned.contains(address) && self.given(address).is_none()
+            })
+            .map(|(address, mode)| (*address, *mode))
+            .collect();
+        for (address, mode) in unknown {
+            match mode {
+                mode::CODE => {
+                    self.missing.insert(CellKey { address, kind: cells::CODE, slot: U256::ZERO });
+                }
+                _ => self.ask(&address),
             }
         }
     }

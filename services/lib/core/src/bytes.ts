@@ -1,6 +1,10 @@
 /** Little-endian access to packed buffers. One place, so that every packed layout reads its numbers the same way. */
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+/** Digits of short texts on their way into a string, by bytes: addresses and hashes are keys of tables everywhere. */
+const HEX_BYTES_MAX = 32;
+const DIGITS = Array.from({ length: 16 }, (_, digit) => digit.toString(16).charCodeAt(0));
+const hexDigits = Array.from({ length: HEX_BYTES_MAX + 1 }, (_, bytes) => new Array<number>(bytes * 2).fill(0));
 
 /** Unsigned 16-bit number at `offset`. */
 export function readU16(bytes: Uint8Array, offset: number): number {
@@ -36,9 +40,18 @@ export function writeU64(bytes: Uint8Array, offset: number, value: number): void
 
 /** Lower-case hex of a slice, without "0x". */
 export function hexOf(bytes: Uint8Array, start = 0, end = bytes.length): string {
-  let text = "";
-  for (let offset = start; offset < end; offset++) text += HEX[bytes[offset]!]!;
-  return text;
+  const digits = hexDigits[end - start];
+  if (digits === undefined) {
+    let text = "";
+    for (let offset = start; offset < end; offset++) text += HEX[bytes[offset]!]!;
+    return text;
+  }
+  for (let offset = start, digit = 0; offset < end; offset++) {
+    const byte = bytes[offset]!;
+    digits[digit++] = DIGITS[byte >>> 4]!;
+    digits[digit++] = DIGITS[byte & 15]!;
+  }
+  return String.fromCharCode.apply(null, digits);
 }
 
 /** Bytes of a hex text, with or without "0x". The caller has checked that it is hex of even length. */

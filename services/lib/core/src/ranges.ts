@@ -7,7 +7,7 @@
  * R4. The map changes only by a `map` entry in every log; the copy in the key-value store is for readers outside.
  */
 import { assert } from "./assert.ts";
-import { bytesOfHex, hexOf, sameBytes } from "./bytes.ts";
+import { bytesOfHex, readU32, sameBytes } from "./bytes.ts";
 
 export type PartitionId = number;
 
@@ -59,18 +59,35 @@ export function indexRanges(map: RangeMap): RangeIndex {
   const table = new Uint32Array(65_536);
   const starts = map.ranges.map(({ first }) => Number.parseInt(first.slice(0, 4), 16) + (/^0*$/.test(first.slice(4)) ? 0 : 1));
   starts.forEach((start, range) => table.fill(range, start, starts[range + 1] ?? table.length));
-  const pins = new Map(map.pins.map(({ address, partition }) => [address, partition]));
+  const pinned = indexPins(map.pins);
 
   function ownerOf(bytes: Uint8Array, offset: number): PartitionId {
-    if (pins.size > 0) {
-      const pinned = pins.get(hexOf(bytes, offset, offset + 20));
-      if (pinned !== undefined) return pinned;
-    }
+    const pin = pinned(bytes, offset);
+    if (pin >= 0) return map.pins[pin]!.partition;
     let range = table[(bytes[offset]! << 8) | bytes[offset + 1]!]!;
     while (range + 1 < firsts.length && !isBelow(bytes, offset, firsts[range + 1]!)) range++;
     return map.ranges[range]!.partition;
   }
   return { map, ownerOf };
+}
+
+/**
+ * Number of the last pin of an address, -1 if it has none. A table of its own, as this is asked for every account of every
+ * transaction that crosses: a text for each would cost more than all the rest of the answer.
+ */
+function indexPins(pins: RangeMap["pins"]): (bytes: Uint8Array, offset: number) => number {
+  const addresses = pins.map(({ address }) => bytesOfHex(address));
+  let mask = 1;
+  while (mask < pins.length * 4) mask = mask * 2 + 1;
+  const table = new Int32Array(mask + 1).fill(-1);
+  /** Where the address stands, or would stand. Addresses come from a hash: their last bytes are one already. */
+  function placeOf(bytes: Uint8Array, offset: number): number {
+    let place = readU32(bytes, offset + 16) & mask;
+    while (table[place]! >= 0 && !sameBytes(addresses[table[place]!]!, 0, bytes, offset, 20)) place = (place + 1) & mask;
+    return place;
+  }
+  addresses.forEach((address, pin) => (table[placeOf(address, 0)] = pin));
+  return (bytes, offset) => table[placeOf(bytes, offset)]!;
 }
 
 function isBelow(bytes: Uint8Array, offset: number, bound: Uint8Array): boolean {

@@ -7,11 +7,12 @@
  * G3. A group's members are unresolved until it ends; those that missed are retries from the decision on, and are sequenced again
  *     when the machine says so.
  */
+import { sameBytes } from "../bytes.ts";
 import { txBytes } from "../transactions.ts";
 import type { GroupProposal } from "../messages.ts";
 import type { Position } from "../entries.ts";
 import type { PartitionId } from "../ranges.ts";
-import { touchBytes, touchIndex, touchWhy, WHY } from "../touches.ts";
+import { touchAccounts, touchBytes, touchIndex, touchWhy, WHY } from "../touches.ts";
 import type { GroupMachine, LockEffect, LockEvent } from "./lock-machine.ts";
 import { deadlineOf, isNews, stepGroup } from "./lock-machine.ts";
 import { isSilent } from "./partition-table.ts";
@@ -21,6 +22,7 @@ import type { Retry } from "./retries.ts";
 import { addRetry, retryOf } from "./retries.ts";
 import { queueList, wake } from "./ready.ts";
 import type { Sequencer } from "./state.ts";
+import { declaredSetOf } from "./turn.ts";
 
 export interface OpenGroup {
   readonly position: Position;
@@ -172,6 +174,13 @@ export function takeEnds(sequencer: Sequencer): void {
   }
 }
 
+/** Of the members that did what was predicted one in so many is learned from: the others say the same. */
+const LEARNED_OF = 8;
+const isAsDeclared = (record: Uint8Array, touch: Uint8Array): boolean =>
+  isSame(touchAccounts(touch, 0), declaredSetOf(record, 0));
+const isSame = (left: Uint8Array, right: Uint8Array): boolean =>
+  left.length === right.length && sameBytes(left, 0, right, 0, left.length);
+
 function collectMisses(sequencer: Sequencer, { group, proposal }: GroupEnd): void {
   const { counts, predictor } = sequencer;
   const touches = proposal?.touches;
@@ -186,7 +195,8 @@ function collectMisses(sequencer: Sequencer, { group, proposal }: GroupEnd): voi
       touchAt += touch.length;
       const why = touchWhy(touch, 0);
       counts.ends[why]!++;
-      if (why === WHY.complete || why === WHY.outside) learn(predictor, record, touch);
+      const teaches = why === WHY.outside || member % LEARNED_OF === 0 || !isAsDeclared(record, touch);
+      if (teaches && (why === WHY.complete || why === WHY.outside)) learn(predictor, record, touch);
       if (why === WHY.complete) continue;
     }
     const retry = retryOf(sequencer, group.senders[member]!, record, touch);

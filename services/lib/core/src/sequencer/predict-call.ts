@@ -95,9 +95,12 @@ export function callKey(method: string, { records, sender, words }: Call): strin
   return key === method ? null : key;
 }
 
-/** One character a byte. */
-function latin(bytes: Uint8Array, start: number, length: number): string {
-  let text = "";
-  for (let offset = start; offset < start + length; offset++) text += String.fromCharCode(bytes[offset]!);
-  return text;
+/** Of an address and of a selector: the only lengths there are. */
+const characters = [new Array<number>(SELECTOR_BYTES).fill(0), new Array<number>(20).fill(0)] as const;
+
+/** One character a byte, made at once: a text that grows by one is ten times as slow as a key. */
+function latin(bytes: Uint8Array, start: number, length: typeof SELECTOR_BYTES | 20): string {
+  const codes = length === 20 ? characters[1] : characters[0];
+  for (let index = 0; index < length; index++) codes[index] = bytes[start + index]!;
+  return String.fromCharCode.apply(null, codes);
 }

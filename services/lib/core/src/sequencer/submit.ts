@@ -87,7 +87,9 @@ function hold(
     return settle(sequencer, submit, record, isSame ? SUBMIT.alreadyKnown : SUBMIT.replacement, 0);
   }
   if (!isWithinRate(sequencer, sender, now)) return refuseRate(sequencer, submit, record);
-  const slot = partitionInTheWay(sequencer, turnOf(sequencer, sender, submit, record, at), now);
+  const { turn } = sequencer;
+  const isItsTurn = turn.payload === payload && turn.at === at && turn.submit === submit; // `take` has looked at it just now.
+  const slot = partitionInTheWay(sequencer, isItsTurn ? turn : turnOf(sequencer, sender, submit, record, at), now);
   if (slot >= 0) {
     const code = isSilent(partitions, slot, now, sequencer.limits.silentMs) ? SUBMIT.partitionSilent : SUBMIT.partitionFull;
     return settle(sequencer, submit, record, code, partitions.ids[slot]!);

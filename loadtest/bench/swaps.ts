@@ -1,5 +1,5 @@
 /** `npm run bench:swaps`: Uniswap swaps a second by the share that crosses partitions, and on one hot pool. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
@@ -64,6 +64,7 @@ interface Flags {
   engine: "native" | "wasm" | "auto";
   only?: string;
   json?: string;
+  profile?: string;
 }
 
 function readFlags(): Flags {
@@ -81,6 +82,7 @@ function readFlags(): Flags {
     .option("--engine <build>", "native, wasm or auto", "auto")
     .option("--only <text>", "scenarios whose name holds this")
     .option("--json <file>", "writes the results as JSON")
+    .option("--profile <folder>", "writes a CPU profile of each service (slower)")
     .parse()
     .opts<Flags>();
 }
@@ -93,8 +95,10 @@ async function main(): Promise<void> {
   const pools = pinnedPools(deployer, partitions);
   const metrics = await receiveMetrics();
   const dataFolder = await mkdtemp(join(tmpdir(), "meridian-swaps-"));
-  const { engine } = flags;
-  const options = { dataFolder, port: 0, partitions, hosts: Number(flags.hosts), engine, pins: pools.pins, env: metrics.env };
+  const { engine, profile } = flags;
+  if (profile !== undefined) await mkdir(profile, { recursive: true });
+  const env = { ...metrics.env, ...(profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }) };
+  const options = { dataFolder, port: 0, partitions, hosts: Number(flags.hosts), engine, pins: pools.pins, env };
   const cluster = await startCluster(options);
   const rpc = new RpcClient(cluster.rpcUrl);
   try {

@@ -75,6 +75,20 @@ describe.each(node.BUILDS)("senders, %s build", (_build, module) => {
     expect(seen(other, alice.address, 0)).toBe(true);
   });
 
+  test("value that it gets before does not touch its nonce", () => {
+    const { opened } = begin(module, alice);
+    node.run(opened, [{ from: rich, tx: { to: alice.address, value: 1n } }]);
+    const { engine } = opened;
+    expect([node.balance(engine, alice.address), realNonce(engine, alice), grantedNonce(engine, alice)]).toEqual([1n, 1, 0]);
+    const { writes } = engine.propose(
+      node.recordsOf(opened, [{ from: rich, tx: { to: alice.address, value: 1n, nonce: 1 } }]),
+      NONE,
+      chain.WHOLE,
+    );
+    engine.applyWrites(writes);
+    expect([node.balance(engine, alice.address), realNonce(engine, alice), grantedNonce(engine, alice)]).toEqual([2n, 1, 0]);
+  });
+
   test("the end of a block is the end of all", () => {
     const { opened } = begin(module, alice);
     node.nextBlock(opened, 1);

@@ -2,7 +2,8 @@
  * Members of groups that are gathered for the next flush. What shares an account, or has one sender, comes into one group: its
  * order is the order in which its members came.
  *
- * C1. One group for each connected component: accounts read or written connect, accounts whose code runs do not.
+ * C1. One group for each connected component: accounts read or written connect, accounts whose code runs do not. Components with
+ *     the same participants go together: locks, grants and the machine cost by group, not by member.
  * C2. A group has at most so many members, so much declared gas and so many bytes, unless its first member alone has more.
  * C3. A group has one home: where a member's sender has something unresolved, it is that one; members that would force two homes
  *     are not in one group.
@@ -38,7 +39,7 @@ export interface Component {
 
 export interface Candidates {
   members: Candidate[];
-  /** By account (hex) and by sender ("s" and its id). */
+  /** By account (hex), by sender ("s" and its id), and by participants ("p" and their slots): the newest group with just these. */
   byKey: Map<string, Component>;
   groups: number;
   /** They make the whole-system group of the block boundary. */
@@ -89,6 +90,12 @@ export function addCandidate(
 ): boolean {
   const joined = touched(candidates, keys);
   if (!isWithin(joined, turn, home, limits)) return false;
+  const companions = `p${turn.participants.toSorted((left, right) => left - right).join()}`;
+  if (joined.length === 0) {
+    const root = companionOf(candidates, companions);
+    const isAlike = root !== null && root.participants.size === turn.participants.length;
+    if (isAlike && isWithin([root], turn, home, limits)) joined.push(root);
+  }
   if (joined.length === 0 && candidates.groups >= limits.groupsMax) return false;
   const component = joined[0] ?? { into: null, members: 0, gas: 0, bytes: 0, participants: new Set(), home: -1 };
   for (const other of joined.slice(1)) merge(component, other);
@@ -100,9 +107,15 @@ export function addCandidate(
   for (const slot of turn.participants) component.participants.add(slot);
   if (turn.home >= 0) component.participants.add(turn.home);
   for (const key of keys) candidates.byKey.set(key, component);
+  if (component.participants.size === turn.participants.length) candidates.byKey.set(companions, component);
   const { submit, record, payload, at, sender, owner, retry, bytes } = turn;
   candidates.members.push({ submit, record, payload, at, sender, owner, retry, set, bytes, component });
   return true;
+}
+
+function companionOf(candidates: Candidates, key: string): Component | null {
+  const component = candidates.byKey.get(key);
+  return component === undefined ? null : rootOf(component);
 }
 
 function isWithin(joined: readonly Component[], turn: Turn, home: number, limits: SequencerLimits): boolean {

@@ -34,6 +34,9 @@ export function isFilling(sequencer: Sequencer, sender: number): boolean {
   return home >= 0 && sequencer.senders.flightN[sender]! > appendedN(sequencer, home);
 }
 
+/** Number of the flush being filled. */
+export const fillingFlush = ({ flushAcknowledged, flight }: Sequencer): number => flushAcknowledged + (flight === null ? 1 : 2);
+
 /** The last message of a partition's log, the outstanding flush's too. */
 const appendedN = ({ partitions, flight }: Sequencer, slot: number): number =>
   partitions.n[slot]! + (flight !== null && flight.bytes[slot]! > 0 ? 1 : 0);

@@ -22,8 +22,13 @@ test.each<[what: string, transfers: TestTransfer[], want: string[]]>([
   ],
   [
     "groups that share nothing are two",
-    [tx(0, 0, on(1), on(2)), tx(1, 0, on(1, 1), on(2, 1))],
-    ["1: group 12: 0.0 + group 12: 1.0", "2: lock 1 + lock 1"],
+    [tx(0, 0, on(1), on(2)), tx(1, 0, on(1, 1), on(3))],
+    ["1: group 12: 0.0 + group 13: 1.0", "2: lock 1", "3: lock 1"],
+  ],
+  [
+    "unless they have the same participants",
+    [tx(0, 0, on(1), on(2)), tx(1, 0, on(2, 1), on(1, 1)), tx(2, 0, on(1, 2), on(3)), tx(3, 0, on(1, 3), on(2, 3))],
+    ["1: group 12: 0.0,1.0,3.0 + group 13: 2.0", "2: lock 3", "3: lock 1"],
   ],
   ["locals stand before groups", [tx(0, 0, on(1), on(2)), tx(1, 0, on(1))], ["1: run 1.0 + group 12: 0.0", "2: lock 1"]],
   [

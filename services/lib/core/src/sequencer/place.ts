@@ -4,7 +4,7 @@ import { hexOf, sameBytes } from "../bytes.ts";
 import { SUBMIT } from "../messages.ts";
 import { DECLARED_BYTES, MODE, NONCE_BYTES, TX } from "../transactions.ts";
 import { addCandidate } from "./candidates.ts";
-import { demandedHome, isResolved, noteLocalFlight } from "./flights.ts";
+import { demandedHome, fillingFlush, isResolved, noteLocalFlight } from "./flights.ts";
 import { addLocal, countTransaction, rememberSender, rowsOf } from "./flush-buffer.ts";
 import { isHeldUp } from "./moves.ts";
 import { isFull, isSilent, lagBytes } from "./partition-table.ts";
@@ -53,7 +53,7 @@ export function placeTurn(sequencer: Sequencer, turn: Turn, now: number): number
   const isMember = turn.home < 0 || filling.candidates.whole;
   const closed = isMember ? memberAway(sequencer, turn, now) : localAway(sequencer, turn, now);
   if (closed !== PLACED.sequenced) return closed;
-  const flush = sequencer.flushAcknowledged + (sequencer.flight === null ? 1 : 2);
+  const flush = fillingFlush(sequencer);
   const home = demandedHome(sequencer, sender);
   if (!isMember) {
     if (home >= 0 && home !== turn.home) return PLACED.unresolved;

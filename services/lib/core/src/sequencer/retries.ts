@@ -11,7 +11,7 @@ import { hexOf } from "../bytes.ts";
 import { unionModes } from "../modes/union-modes.ts";
 import { touchAccounts, touchValue, touchWhy, WHY } from "../touches.ts";
 import { ATTEMPTS_MAX, DECLARED_BYTES, TX, txAttempt, txGasLimit, txNonce } from "../transactions.ts";
-import { isResolved } from "./flights.ts";
+import { fillingFlush, isResolved } from "./flights.ts";
 import type { OpenGroup } from "./groups.ts";
 import { areSettled } from "./partition-table.ts";
 import { PLACED, placeTurn } from "./place.ts";
@@ -115,7 +115,8 @@ export function pumpRetries(sequencer: Sequencer, now: number): void {
 /** True while a sender's retries cannot begin. */
 function isBlocked(sequencer: Sequencer, sender: number, retrying: Retrying): boolean {
   if (!retrying.isCollecting) return false;
-  if (!isResolved(sequencer, sender)) return true;
+  // A member of a group that is not built yet counts from its build on; it follows what missed.
+  if (!isResolved(sequencer, sender) || sequencer.senders.memberFlush[sender] === fillingFlush(sequencer)) return true;
   retrying.isCollecting = false;
   retrying.items.forEach((retry, index) => (retry.isFirst = index === 0));
   return false;

@@ -39,7 +39,7 @@ export interface Component {
 
 export interface Candidates {
   members: Candidate[];
-  /** By account (hex), by sender ("s" and its id), and by participants ("p" and their slots): the newest group with just these. */
+  /** By account (hex), by sender ("s" and its id), and by participants ("p" and their slots): a group with just these. */
   byKey: Map<string, Component>;
   groups: number;
   /** They make the whole-system group of the block boundary. */

@@ -10,7 +10,6 @@ import {
   on,
   write,
   tx,
-  membersOf,
   said,
   send,
   next,

@@ -9,7 +9,7 @@ import { ask } from "./ask.ts";
 import type { AskOptions } from "./ask.ts";
 import type { ChainView } from "./view.ts";
 
-/** A value, or why it cannot be read, ready for the client; `oldest`: the first block that it could be read at, if that is why. */
+/** A value, or why it cannot be read, ready for the client; `oldest`: the first block it could be read at, if that is why. */
 export type Read<T> = { value: T } | { error: RpcError; oldest?: number };
 
 export interface State {

@@ -238,6 +238,7 @@ interface ServiceProcess {
 
 function servicesOf(options: ClusterOptions, folder: DataFolder, ports: number[]): ServiceProcess[] {
   const { schedulers, hosts, archives, partitions, blockMs } = options;
+  const admin: Record<string, string> = options.admin ? { MERIDIAN_ADMIN: "true" } : {};
   const list = (count: number, make: (index: number) => ServiceProcess) =>
     Array.from({ length: count }, (_, index) => make(index));
   const partitionsOf = (host: number) =>
@@ -248,7 +249,7 @@ function servicesOf(options: ClusterOptions, folder: DataFolder, ports: number[]
     MERIDIAN_BLOCK_MS: `${blockMs}`,
   };
   return [
-    ...list(schedulers, (index) => ({ name: `scheduler-${index}`, kind: "scheduler", env: chain })),
+    ...list(schedulers, (index) => ({ name: `scheduler-${index}`, kind: "scheduler", env: { ...chain, ...admin } })),
     ...list(Math.min(hosts, partitions), (index) => ({
       name: `host-${index}`,
       kind: "partition",
@@ -259,7 +260,7 @@ function servicesOf(options: ClusterOptions, folder: DataFolder, ports: number[]
       name: `gateway-${index}`,
       kind: "gateway",
       // Pages in development come from any port of this machine; the keys here are public and the socket is on loopback.
-      env: { MERIDIAN_HTTP_HOST: HOST, MERIDIAN_HTTP_PORT: `${port}`, MERIDIAN_CORS_ORIGINS: "*" },
+      env: { MERIDIAN_HTTP_HOST: HOST, MERIDIAN_HTTP_PORT: `${port}`, MERIDIAN_CORS_ORIGINS: "*", ...admin },
     })),
   ];
 }

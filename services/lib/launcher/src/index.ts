@@ -1,4 +1,6 @@
 /** A local cluster as a library, and the accounts, signer and load that tests, chaos and benchmark share. */
+export { pin, readRanges } from "./admin/admin.ts";
+export type { Moved, Ranges } from "./admin/admin.ts";
 export { startCluster } from "./cluster.ts";
 export type { Cluster } from "./cluster.ts";
 export { clusterDefaults } from "./options.ts";

@@ -8,6 +8,7 @@ import { type Cluster, startCluster } from "./cluster.ts";
 import { runDemo } from "./demo/demo.ts";
 import { accountsText, demoText, nextText } from "./demo/texts.ts";
 import { type ChainFacts, readFacts, resetFolder } from "./folder.ts";
+import { readPins, refuseOtherPins } from "./pins.ts";
 import { type ClusterEvent, type ClusterOptions, clusterDefaults } from "./options.ts";
 
 interface Flags {
@@ -20,6 +21,8 @@ interface Flags {
   chainId?: number;
   durability: "process" | "power";
   engine: "auto" | "native" | "wasm";
+  admin: boolean;
+  pins?: string;
   reset: boolean;
 }
 
@@ -55,6 +58,8 @@ function readFlags(): Flags {
       new Option("--durability <what>", "what acknowledged work survives").choices(["process", "power"]).default(durability),
     )
     .addOption(new Option("--engine <build>", "build of the EVM engine").choices(["auto", "native", "wasm"]).default(engine))
+    .option("--admin", "also answer admin_ methods: npm run meridian -- --help", false)
+    .option("--pins <file>", 'where accounts of a new chain live: JSON {"0x address": partition}')
     .option("--reset", "delete the data folder first", false)
     .addHelpText(
       "after",
@@ -68,6 +73,16 @@ function readFlags(): Flags {
 function factsOf(flags: Flags, known: ChainFacts | undefined): ChainFacts {
   const { chainId, partitions, blockMs } = known ?? clusterDefaults;
   return { chainId: flags.chainId ?? chainId, partitions: flags.partitions ?? partitions, blockMs: flags.blockMs ?? blockMs };
+}
+
+/** Paths on the command line are relative to where npm was called. */
+const callerFolder = (): string => process.env["INIT_CWD"] ?? ".";
+
+async function pinsOf({ pins: file }: Flags, dataFolder: string, partitions: number): Promise<Record<string, number>> {
+  if (file === undefined) return {};
+  const pins = await readPins(resolve(callerFolder(), file), partitions);
+  await refuseOtherPins(dataFolder, pins);
+  return pins;
 }
 
 function show(event: ClusterEvent): void {
@@ -108,15 +123,16 @@ function textOf({ detail, message }: IoError<{ code: string; text?: string }>): 
 
 async function main(): Promise<number> {
   const flags = readFlags();
-  const dataFolder = flags.data === undefined ? DATA_FOLDER : resolve(process.env["INIT_CWD"] ?? ".", flags.data);
+  const dataFolder = flags.data === undefined ? DATA_FOLDER : resolve(callerFolder(), flags.data);
   if (flags.reset) await resetFolder(dataFolder);
   const facts = factsOf(flags, await readFacts(dataFolder));
+  const pins = await pinsOf(flags, dataFolder, facts.partitions);
   const { ended, end } = endWanted();
   const onEvent = (event: ClusterEvent) => {
     show(event);
     if (event.kind === "gaveUp") end(1);
   };
-  const { hosts, port, durability, engine } = flags;
+  const { hosts, port, durability, engine, admin } = flags;
   const natsServer = process.env["MERIDIAN_NATS_SERVER"];
   const options: Partial<ClusterOptions> & { dataFolder: string } = {
     dataFolder,
@@ -124,6 +140,8 @@ async function main(): Promise<number> {
     port,
     durability,
     engine,
+    admin,
+    pins,
     natsServer,
     onEvent,
     ...facts,

@@ -17,6 +17,8 @@ export interface ClusterOptions {
   funded: number;
   /** Accounts that a new chain places on chosen partitions, by 0x address. */
   pins: Record<string, number>;
+  /** The `admin_` methods of gateways and schedulers, which move accounts. */
+  admin: boolean;
   durability: Durability;
   engine: "auto" | "native" | "wasm";
   /** JetStream's bound on disk use; undefined for the server's own. */
@@ -52,6 +54,7 @@ export const clusterDefaults: Omit<ClusterOptions, "dataFolder"> = {
   blockMs: 500,
   funded: 20,
   pins: {},
+  admin: false,
   durability: "process",
   engine: "auto",
   jetstreamBytesMax: undefined,

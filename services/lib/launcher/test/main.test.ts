@@ -113,7 +113,9 @@ test("a port in use is said before anything is started", async () => {
 test("--help names every option", async () => {
   const { output, exited } = launch("--help");
   expect(await exited).toBe(0);
-  for (const option of "no-demo partitions hosts port data block-ms chain-id durability engine reset help".split(" ")) {
+  for (const option of "no-demo partitions hosts port data block-ms chain-id durability engine admin pins reset help".split(
+    " ",
+  )) {
     expect(output()).toContain(`--${option}`);
   }
 });

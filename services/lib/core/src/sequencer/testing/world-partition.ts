@@ -81,7 +81,7 @@ export function propose(
   for (;;) {
     const proposal = engine.propose(transactions, given, { ...rules, allowed });
     if (proposal.missing.length > 0) {
-      const fetched = fetchCells(group, proposal.missing, ownerOf, heard);
+      const fetched = fetchCells(group, proposal.missing, mapOf(state).version, ownerOf, heard);
       if (fetched === null) return null;
       given = concatBytes([given, fetched]);
       continue;
@@ -102,6 +102,7 @@ export function propose(
 function fetchCells(
   group: OpenGroup,
   missing: Uint8Array,
+  mapVersion: number,
   ownerOf: RangeIndex["ownerOf"],
   heard: (partition: number) => WorldPartition | null,
 ): Uint8Array | null {
@@ -111,6 +112,8 @@ function fetchCells(
     if (from === null) return null;
     const isLocked = groupState(from.state, group.position) === "held";
     if (!isLocked && (group.participants.includes(owner) || !isCode(request))) return null;
+    // Code that is not there yet counts as read, not as code: the engine sees to it, the fake one does not.
+    if (!isLocked && mapOf(from.state).version < mapVersion) return null;
     const answer = isLocked ? { cells: from.engine.grant(request) } : from.engine.read(PENDING, request);
     assert("cells" in answer, "the present can be read");
     cells.push(answer.cells);

@@ -42,8 +42,10 @@ export async function byState(
     const answered = await answer(block.value, now);
     const isLatest = ref === undefined || ref === "latest";
     const oldest = isLatest && "error" in answered ? (answered.oldest ?? 0) : 0;
-    if (oldest <= latest.number || performance.now() >= deadlineAt) return answered;
-    while ((view.latest()?.number ?? 0) < oldest) if (!(await view.nextBeat(deadlineAt))) return answered;
+    if (oldest <= latest.number) return answered;
+    const late = { error: refused(`an account that is read has moved with block ${oldest}, which is not sealed yet: ask again`) };
+    if (performance.now() >= deadlineAt) return late;
+    while ((view.latest()?.number ?? 0) < oldest) if (!(await view.nextBeat(deadlineAt))) return late;
     latest = view.latest() ?? latest;
   }
 }

@@ -2,15 +2,20 @@ import { expect, test } from "vitest";
 import type { Rules } from "../rules.ts";
 import { GroupWorld } from "./testing/group-world.ts";
 
-const SEEDS = 30;
+const seeds = Array.from({ length: 30 }, (_, number) => number + 1);
+/** What happened in all worlds together. */
+const seen: Record<string, number> = {};
 
-test(`groups, misses, aborts, moves and leaders that change: ${SEEDS} worlds settle and equal serial execution`, () => {
-  const seen: Record<string, number> = {};
-  for (let seed = 1; seed <= SEEDS; seed++) {
+test.each(seeds)(
+  "groups, misses, aborts, moves and leaders that change: world %i settles and equals serial execution",
+  (seed) => {
     const world = new GroupWorld(seed);
-    expect([seed, world.run()]).toEqual([seed, null]);
+    expect(world.run()).toBeNull();
     for (const [what, count] of Object.entries(world.seen)) seen[what] = (seen[what] ?? 0) + count;
-  }
+  },
+);
+
+test("everything that can happen has happened in these worlds", () => {
   for (const [what, count] of Object.entries(seen)) expect([what, count > 10]).toEqual([what, true]);
 });
 

@@ -131,6 +131,16 @@ describe("state", () => {
       expect(named.error?.message).toContain(`the oldest is of block ${moved}`);
     },
   );
+
+  test("one whose block is not sealed in time is to be asked for again", async () => {
+    const moved = Number((await rig.call("eth_blockNumber")).result) + 1;
+    rig.chain.onRead = () => ({ op: "failed", failure: { code: "PRUNED", oldest: moved } });
+    const answer = await rig.call("eth_getBalance", alice.address, "latest");
+    rig.chain.onRead = () => undefined;
+    expect(answer.error?.message).toBe(
+      `an account that is read has moved with block ${moved}, which is not sealed yet: ask again`,
+    );
+  });
 });
 
 describe("eth_call", () => {

@@ -1,5 +1,6 @@
 /** `npm run sim`: the whole system on one seed after another. */
 import { Command } from "commander";
+import { addTally, describeTally, noTally } from "./checks/tally.ts";
 import { engineOf } from "./engines.ts";
 import type { SimEngine } from "./engines.ts";
 import { integer } from "./integer.ts";
@@ -46,8 +47,10 @@ async function main(options: Options): Promise<number> {
   let done = 0;
   const startedAt = performance.now();
   const progress = setInterval(() => console.log(`${done} of ${seeds} seeds, ${failed.length} failed`), PROGRESS_MS);
+  const sum = noTally();
   const tell = (result: Finished): void => {
     done++;
+    if (result.tally !== null) addTally(sum, result.tally);
     if (result.failure === null) return;
     failed.push(result);
     if (failed.length <= TOLD_MAX)
@@ -64,6 +67,7 @@ async function main(options: Options): Promise<number> {
     console.log(`${seeds.length} times: ${kind}: seeds ${seeds.slice(0, 8).join(", ")}`);
   for (const { seed } of failed.slice(0, TRACES_MAX)) await printTrace(seed, options, TRACE_LINES);
   console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1)} s${jobs > 1 ? "" : processorTime(seeds)}`);
+  console.log(describeTally(sum));
   console.log(`${seeds} seeds, ${failed.length} failed`);
   return failed.length === 0 ? 0 : 1;
 }

@@ -18,14 +18,14 @@ export interface Task {
 }
 
 /** What comes back of one seed, without lines. */
-export type Finished = Pick<RunResult, "seed" | "failure" | "hash" | "events">;
+export type Finished = Pick<RunResult, "seed" | "failure" | "tally" | "hash">;
 
 export async function runTask({ first, count, mutant, engine }: Task, tell: (result: Finished) => void): Promise<void> {
   const chosen = engineOf(engine);
   const planted = mutant === null ? undefined : mutantOf(mutant);
   for (let seed = first; seed < first + count; seed++) {
-    const { failure, hash, events } = await runSeed({ seed, ...chosen, ...(planted === undefined ? {} : { mutant: planted }) });
-    tell({ seed, failure, hash, events });
+    const { failure, tally, hash } = await runSeed({ seed, ...chosen, ...(planted === undefined ? {} : { mutant: planted }) });
+    tell({ seed, failure, tally, hash });
   }
 }
 

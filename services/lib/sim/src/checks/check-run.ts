@@ -9,17 +9,20 @@ import { checkOrder } from "./order.ts";
 import { publishedBlocks } from "./published.ts";
 import { checkRebuild } from "./rebuild.ts";
 import { checkSerial, publishedHashes } from "./serial.ts";
+import { tallyOf } from "./tally.ts";
+import type { Tally } from "./tally.ts";
 
-/** @throws CheckFailed */
-export async function checkRun({ world, system, network, clients, module, rules, seen }: Run): Promise<void> {
+/** @returns what happened. @throws CheckFailed */
+export async function checkRun({ world, system, network, clients, module, rules, seen }: Run): Promise<Tally> {
   const histories = historyOf(network.kept);
   checkOrder(histories);
   const blocks = publishedBlocks(histories);
   checkClients(clients, publishedHashes(blocks));
   const archived = checkArchives(system.disks, blocks);
-  const { objects } = network.server;
+  const { objects } = network;
   for (const history of histories) checkRebuild({ module, chainId: CHAIN_ID, rules, objects }, history);
   const genesis = world.genesis.cells;
   const sum = await checkSerial({ module, chainId: CHAIN_ID, genesis, blocks, archived, seen });
   check(world.destroys ? sum <= world.total : sum === world.total, "balances do not add up", () => `${sum}, not ${world.total}`);
+  return tallyOf(histories);
 }

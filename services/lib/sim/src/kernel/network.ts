@@ -32,6 +32,8 @@ export class Network {
   readonly server: MemoryServer;
   readonly wire: SimWire;
   readonly kept: Kept[] = [];
+  /** Every object that was ever put; their names say what is in them. */
+  readonly objects = new Map<string, Uint8Array>();
   readonly #buses = new Map<SimProcess, MemoryBus>();
   readonly #time: VirtualTime;
   readonly #trace: Trace;
@@ -43,6 +45,12 @@ export class Network {
     this.#trace = trace;
     this.server = memoryServer({ clock: time });
     this.server.faults.delayMs = () => WAY_MS_MIN + random.float() * this.serverMs;
+    const { objects } = this.server;
+    const put = objects.set.bind(objects);
+    objects.set = (name, bytes) => {
+      this.objects.set(name, bytes);
+      return put(name, bytes);
+    };
     this.wire = new SimWire(time, random, trace, weather);
     for (const name of ["LOG", "OUT"] as const) this.server.streams[name].onStore(() => this.#keep(name));
   }

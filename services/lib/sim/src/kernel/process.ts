@@ -8,7 +8,7 @@ import type { VirtualTime } from "./time.ts";
 
 export type ProcessState = "running" | "paused" | "dead";
 
-/** Timers are late by up to this much. */
+/** Usual lateness. */
 const LATE_MS_MAX = 0.2;
 
 export class SimProcess {
@@ -18,6 +18,8 @@ export class SimProcess {
   readonly #random: Random;
   #state: ProcessState = "running";
   #held: (() => void)[] = [];
+  /** Timers, and with them all answers of the server, are late by up to this much. */
+  lateMsMax = LATE_MS_MAX;
 
   /** @param random  of the run; decides how late timers are */
   constructor(name: string, time: VirtualTime, random: Random) {
@@ -28,7 +30,7 @@ export class SimProcess {
       now: () => time.now(),
       after: (delayMs, run) => {
         let isCancelled = false;
-        const cancel = time.after(delayMs + random.float() * LATE_MS_MAX, () =>
+        const cancel = time.after(delayMs + random.float() * this.lateMsMax, () =>
           this.enter(() => {
             if (!isCancelled) run();
           }),
@@ -62,6 +64,11 @@ export class SimProcess {
     const held = this.#held;
     this.#held = [];
     for (const run of held) this.#time.after(this.#random.float() * LATE_MS_MAX, () => this.enter(run));
+  }
+
+  /** Is not slow any more. */
+  catchUp(): void {
+    this.lateMsMax = LATE_MS_MAX;
   }
 
   kill(): void {

@@ -2,6 +2,7 @@
  * Messages between processes that nobody keeps: lost, doubled, late and out of order as chance wants. The same port as core NATS
  * has; subjects, `*` and queue groups as the server knows them.
  */
+import { SUBJECT } from "@meridian/bus";
 import { IoError } from "@meridian/core";
 import type { Headers, Wire, WireMessage } from "@meridian/core";
 import { describeMessage } from "./describe.ts";
@@ -21,6 +22,8 @@ export interface Weather {
   /** Some take up to `stragglerMs` instead. */
   stragglerChance: number;
   stragglerMs: number;
+  /** What homes propose takes this much longer: locks are held while much else happens. */
+  proposalMs: number;
 }
 
 interface Subscription {
@@ -132,7 +135,7 @@ export class SimWire {
         arrive();
       });
     };
-    const delayMs = this.#delayMs();
+    const delayMs = this.#delayMs() + (what === SUBJECT.proposal ? this.weather.proposalMs * (0.5 + random.float()) : 0);
     this.#time.after(delayMs, land);
     if (from !== to && random.chance(copyChance)) this.#time.after(delayMs + random.float() * copyMsMax, land);
   }

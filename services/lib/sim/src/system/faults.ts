@@ -18,14 +18,12 @@ export interface FaultPorts {
   random: Random;
 }
 
-const CALM: Readonly<Weather> = {
-  ...{ lossChance: 0, copyChance: 0, copyMsMax: 0, delayMs: 1 },
-  ...{ stragglerChance: 0, stragglerMs: 0 },
-};
+/** Times on the way stay as they are: nothing has to be fast. */
+const CALM = { lossChance: 0, copyChance: 0, stragglerChance: 0 };
 const CALM_SERVER_MS = 0.5;
 const COUNT_MAX = 4;
 
-export const calmWeather = (): Weather => ({ ...CALM });
+export const calmWeather = (): Weather => ({ ...CALM, copyMsMax: 0, delayMs: 1, stragglerMs: 0, proposalMs: 0 });
 
 /** Makes the weather of the run and the times at which something happens; all of it ends at `quietMs`. */
 export function planFaults(ports: FaultPorts, times: Times): void {
@@ -34,9 +32,10 @@ export function planFaults(ports: FaultPorts, times: Times): void {
     lossChance: random.pick([0, 0, 0.02, 0.1, 0.3]),
     copyChance: random.pick([0, 0.05, 0.3]),
     copyMsMax: random.pick([5, 100, 400]),
-    delayMs: random.pick([0.5, 3, 12]),
+    delayMs: random.pick([0.5, 3, 12, 30]),
     stragglerChance: random.pick([0, 0.02, 0.1]),
     stragglerMs: random.pick([30, 250]),
+    proposalMs: random.pick([0, 30, 120]),
   } satisfies Weather);
   network.serverMs = random.pick([0.2, 1, 4]);
   for (const trouble of TROUBLES) {
@@ -59,6 +58,7 @@ function calm({ network, system, trace }: FaultPorts): void {
     if (!member.isUp) system.start(member);
     network.cut(member.process, false);
     member.process.resume();
+    member.process.catchUp();
   }
 }
 
@@ -74,6 +74,8 @@ const TROUBLES: readonly Trouble[] = [
   cut,
   loseAnswer,
   delayStore,
+  lag,
+  lag,
   fillUp,
   wipe,
 ];
@@ -127,6 +129,14 @@ function delayStore({ network, random, trace }: FaultPorts): void {
   const delayMs = random.float() * random.pick([30, 400]);
   trace.line("server", () => `gets the next store of ${stream} ${delayMs.toFixed(1)} ms late`);
   network.server.faults.delay(stream, delayMs);
+}
+
+/** A process that is slow: what it asks of the server and of its clock comes late, messages of others do not. */
+function lag({ system, time, random, trace }: FaultPorts, times: Times): void {
+  const { process, name } = random.pick(system.members);
+  process.lateMsMax = random.pick([5, 40]);
+  trace.line(name, () => `lags by up to ${process.lateMsMax} ms`);
+  time.after(random.float() * times.quietMs, () => process.catchUp());
 }
 
 function fillUp({ network, time, random, trace }: FaultPorts): void {

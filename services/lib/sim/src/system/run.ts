@@ -2,6 +2,7 @@
 import { ALL_RULES } from "@meridian/core";
 import type { EngineModule, Rules } from "@meridian/core";
 import { checkRun } from "../checks/check-run.ts";
+import type { Tally } from "../checks/tally.ts";
 import type { SeenCall } from "../checks/serial.ts";
 import { Network } from "../kernel/network.ts";
 import { SimProcess } from "../kernel/process.ts";
@@ -36,6 +37,8 @@ export interface RunOptions {
 export interface RunResult {
   seed: number;
   failure: Failure | null;
+  /** Of a run that went through all checks. */
+  tally: Tally | null;
   /** The same for every run of a seed. */
   hash: string;
   lines: readonly string[];
@@ -70,6 +73,7 @@ export async function runSeed({
   const time = new VirtualTime();
   const trace = new Trace(() => time.now(), traced);
   let failure: Failure | null = null;
+  let tally: Tally | null = null;
   const fail = (found: Failure): void => {
     if (failure === null) trace.line("all", () => `FAILURE ${found.kind}: ${found.text}`);
     failure ??= found;
@@ -82,7 +86,7 @@ export async function runSeed({
     const isOver = endOf(run, time, fail);
     await time.run(() => failure !== null || isOver.is, Infinity);
     if (failure === null && !isOver.is) fail({ kind: "stuck", text: "nothing happens any more" });
-    if (failure === null) await checkRun(run);
+    if (failure === null) tally = await checkRun(run);
   } catch (error) {
     fail(failureOf("the run", error));
   } finally {
@@ -90,7 +94,7 @@ export async function runSeed({
     await turn(); // Rejections that nobody handles show after the queue of promises is empty.
     stopListening();
   }
-  return { seed, failure, hash: trace.hash(), lines: trace.lines, events: time.events, virtualMs: time.now() };
+  return { seed, failure, tally, hash: trace.hash(), lines: trace.lines, events: time.events, virtualMs: time.now() };
 }
 
 function setUp(
@@ -106,7 +110,7 @@ function setUp(
   trace.line("all", () => describeWorld(world, times));
   const network = new Network(time, random, trace, calmWeather());
   if (mutant.port === "fence") network.dropFence();
-  const options = { world, times, rules, schedulers: random.between(2, 3), archives: 2 };
+  const options = { world, times, rules, schedulers: random.between(2, 3), archives: random.pick([1, 2]) };
   const system = new System({ time, network, trace, random, module, fail }, options);
   for (const member of system.members) time.after(random.float() * 5, () => system.start(member));
   planFaults({ time, network, system, trace, random }, times);
@@ -132,11 +136,12 @@ function startClients(
     againChance: random.pick([0, 0.1]),
     tickMs: random.pick([5, 15, 30]),
   };
+  const spread = random.pick([0.05, 0.3, 0.7]); // All at once, or one after another.
   return Array.from({ length: count }, (_, number) => {
     const process = new SimProcess(`c${number}`, time, random);
     // A sender's transactions come from different clients now and then.
     const own = world.transactions.filter(({ sender, id }) => (clientOf(sender) + (id % 7 === 0 ? 1 : 0)) % count === number);
-    return new Client(process, network.wire.connect(process), { random, trace, options }, own, times.quietMs * 0.8);
+    return new Client(process, network.wire.connect(process), { random, trace, options }, own, times.quietMs * spread);
   });
 }
 

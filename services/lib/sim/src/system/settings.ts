@@ -15,10 +15,12 @@ export function schedulerOptions(instance: string, world: World, times: Times): 
   return {
     instance,
     chain: { genesis: world.genesis, partitions: world.partitions, blockMs },
+    admin: true,
     limits: {
       ...{ ...SMALL, flushMs, silentMs, flushTransactionsMax, groupMembersMax, flushBytesMax: 65_536 },
       ...{ gapMs: 150, askMs: 400, readyMs: 400, askRetryMs: 20, fullRetryMs: 50, moveMs: 400 },
       ...{ snapshotBlocksMin: 2, snapshotMs: 400, lock: { askMs: 30, lockMsMax, abortsMax: 6 } },
+      predictor: { methodsMax: 64, callsMax: 64, sourcesMax: 16 },
     },
     timing: { beatMs, takeOverMs, takeOverJitterMs: 100, tickMs: 10, nonceRequestMs: 150, retryMs: 30, chainMsMax: FAR },
   };

@@ -24,13 +24,13 @@ export interface Times {
 
 export function drawTimes(random: Random): Times {
   return {
-    blockMs: random.pick([60, 120, 300]),
+    blockMs: random.pick([80, 250, 600]),
     flushMs: random.pick([1, 5, 12]),
     beatMs: random.pick([25, 50]),
     takeOverMs: random.pick([150, 300]),
     reportMs: random.pick([25, 60]),
     silentMs: random.pick([150, 400]),
-    lockMsMax: random.pick([40, 150, 600]),
+    lockMsMax: random.pick([40, 150, 400]),
     flushTransactionsMax: random.pick([2, 6, 64, 64]),
     groupMembersMax: random.pick([1, 3, 64, 64]),
     groupRoundsMax: random.pick([1, 3, 8]),

@@ -17,7 +17,7 @@ export interface PlannedTransaction {
   record: Uint8Array;
 }
 
-const TRANSACTIONS_PER_SENDER = 8;
+const TRANSACTIONS_PER_SENDER = 7;
 const GAS_LIMITS = [200_000, 600_000, 2_000_000];
 const VALUE_MAX = 600;
 

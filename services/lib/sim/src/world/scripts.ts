@@ -8,7 +8,16 @@ import type { Habits, WorldAccounts } from "./world.ts";
 
 const SIMPLE: readonly Step["op"][] = [
   ...(["write", "write", "write", "read", "read", "log", "balance", "balance"] as const),
-  ...(["callerBalance", "selfBalance", "codeHash", "transient", "originBalance", "blockNumber", "blockHash"] as const),
+  ...([
+    "callerBalance",
+    "selfBalance",
+    "codeHash",
+    "codeHash",
+    "transient",
+    "originBalance",
+    "blockNumber",
+    "blockHash",
+  ] as const),
 ];
 /** Slots that scripts use: few, so that they meet. */
 const SLOTS = 3;
@@ -81,7 +90,10 @@ export class ScriptWriter {
   #simple(self: Uint8Array): Step {
     const random = this.#random;
     const op = random.pick(SIMPLE);
-    const address = random.chance(this.#habits.near) ? this.#next(self) : this.account();
+    // A sender that never sent does not exist, and its code hash tells.
+    const isSender = op === "codeHash" && random.chance(0.5);
+    const near = random.chance(this.#habits.near) ? this.#next(self) : this.account();
+    const address = isSender ? random.pick(this.#accounts.senders) : near;
     return { op, address, argument: random.below(SLOTS), value: random.below(1_000) };
   }
 

@@ -71,8 +71,8 @@ export function makeWorld(
   const drawn = isTight ? 2 : random.chance(0.1) ? 8 : random.between(2, 4);
   const partitions = partitionsFixed ?? drawn;
   const habits = drawHabits(random);
-  const contractCount = isTight ? random.between(2, 3) : random.between(drawn, 8);
-  const senderCount = isTight ? random.between(2, 3) : random.between(2, 5);
+  const contractCount = isTight ? random.between(3, 4) : random.between(drawn, 8);
+  const senderCount = isTight ? random.between(3, 5) : random.between(2, 5);
   const place = (number: number): Uint8Array => placed(random, number < drawn ? number : random.below(drawn), drawn);
   const contracts = Array.from({ length: contractCount }, (_, number) => place(number));
   const senders = Array.from({ length: senderCount }, () => place(drawn));

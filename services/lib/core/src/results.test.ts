@@ -91,7 +91,7 @@ describe("a packed buffer of results", () => {
 test("layouts are what they were", () => {
   expect(RESULT).toEqual({
     ...{ bytes: 0, index: 4, status: 8, reason: 9, created: 10, logsOffset: 12, gasUsed: 16, address: 24 },
-    ...{ logCount: 44, value: 48, outputBytes: 56, output: 64 },
+    ...{ logCount: 44, outputBytes: 56, output: 64 },
   });
-  expect(REASON).toEqual({ none: 0, revert: 1, halt: 2, foreign: 3, funds: 4, unsealed: 5 });
+  expect(REASON).toEqual({ none: 0, revert: 1, halt: 2, void: 4 });
 });

@@ -108,8 +108,8 @@ describe("a packed buffer of transaction records", () => {
 test("layouts are what they were", () => {
   expect({ ...TX, TX_HEADER_BYTES, DECLARED_BYTES, TX_CREATES, TX_HAS_VALUE }).toEqual({
     ...{ bytes: 0, index: 4, type: 8, flags: 9, declared: 10, rawOffset: 12, nonce: 16, gasLimit: 24 },
-    ...{ hash: 32, sender: 64, to: 84, declaredSet: 104 },
-    ...{ TX_HEADER_BYTES: 104, DECLARED_BYTES: 21, TX_CREATES: 1, TX_HAS_VALUE: 2 },
+    ...{ hash: 32, sender: 64, to: 84, afterFlush: 104, afterIndex: 112, attempt: 116, declaredSet: 120 },
+    ...{ TX_HEADER_BYTES: 120, DECLARED_BYTES: 21, TX_CREATES: 1, TX_HAS_VALUE: 2 },
   });
   expect({ ...NONCE, NONCE_BYTES }).toEqual({ index: 0, sender: 4, nonce: 24, hash: 32, NONCE_BYTES: 64 });
 });

@@ -96,7 +96,7 @@ export function clearFlush(buffer: FlushBuffer): void {
 
 /** Counts a transaction of either kind. */
 export function countTransaction(buffer: FlushBuffer, turn: Turn, now: number): void {
-  if (rowsOf(buffer) === 0) buffer.firstAt = now;
+  if (buffer.fresh === 0 && buffer.retried.length === 0) buffer.firstAt = now;
   buffer.bytes += turn.bytes;
   buffer.gas += turn.gas;
   if (turn.retry !== null) {

@@ -23,7 +23,7 @@ test.each<[rule: keyof Rules, seeds: number]>([
   ["sendersStay", 10],
   ["firstDeclares", 40],
   ["blocksDrain", 10],
-  ["oneOrder", 10],
+  ["oneOrder", 60],
   ["answersAfterAppend", 10],
   ["abortsCount", 20],
   ["followersMiss", 10],

@@ -5,8 +5,11 @@
 import { ALL_RULES } from "@meridian/core";
 import type { Rules } from "@meridian/core";
 
-/** What ports can break. `fence`: the server stores an append whatever stands before it. */
-export type PortMutant = "fence";
+/**
+ * What ports can break. `fence`: the server stores an append whatever stands before it. `applies`: each `apply` stands in the logs
+ * twice, which is harmless only with the rule `appliesOnce`.
+ */
+export type PortMutant = "fence" | "applies";
 
 export interface Mutant {
   name: string;
@@ -17,7 +20,7 @@ export interface Mutant {
 const ruleNames = Object.keys(ALL_RULES) as (keyof Rules)[];
 
 export const MUTANTS: readonly Mutant[] = [
-  ...ruleNames.map((name): Mutant => ({ name, rules: { [name]: false }, port: null })),
+  ...ruleNames.map((name): Mutant => ({ name, rules: { [name]: false }, port: name === "appliesOnce" ? "applies" : null })),
   { name: "fence", rules: {}, port: "fence" },
 ];
 

@@ -20,9 +20,14 @@ export async function checkRun({ world, system, network, clients, module, rules,
   checkClients(clients, publishedHashes(blocks));
   const archived = checkArchives(system.disks, blocks);
   const { objects } = network;
-  for (const history of histories) checkRebuild({ module, chainId: CHAIN_ID, rules, objects }, history);
+  const tally = tallyOf(histories);
+  for (const history of histories) {
+    const { strictMisses, barredMisses } = checkRebuild({ module, chainId: CHAIN_ID, rules, objects }, history);
+    tally.strictMisses += strictMisses;
+    tally.barredMisses += barredMisses;
+  }
   const genesis = world.genesis.cells;
   const sum = await checkSerial({ module, chainId: CHAIN_ID, genesis, blocks, archived, seen });
   check(world.destroys ? sum <= world.total : sum === world.total, "balances do not add up", () => `${sum}, not ${world.total}`);
-  return tallyOf(histories);
+  return tally;
 }

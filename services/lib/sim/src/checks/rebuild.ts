@@ -1,5 +1,5 @@
 /** State and records are functions of the log alone: each partition is made anew from its first message, and must be the same. */
-import { applyMessage, chunksFor, emptyState, refusalOf } from "@meridian/core";
+import { DECLARED_BYTES, WHY, applyMessage, chunksFor, emptyState, refusalOf, touchAccounts, touchWhy } from "@meridian/core";
 import type { Engine, EngineModule, OutRecord, PartitionState, Rules } from "@meridian/core";
 import { check } from "../system/failure.ts";
 import { areEqual } from "./history.ts";
@@ -13,9 +13,16 @@ export interface RebuildPorts {
   objects: ReadonlyMap<string, Uint8Array>;
 }
 
+/** Misses for accounts that the partition itself owns. */
+export interface LocalMisses {
+  strictMisses: number;
+  barredMisses: number;
+}
+
 /** @throws CheckFailed at the first record that differs, and if something is left open at the end */
-export function checkRebuild(ports: RebuildPorts, { partition, log, records }: PartitionHistory): void {
+export function checkRebuild(ports: RebuildPorts, { partition, log, records }: PartitionHistory): LocalMisses {
   const { module, chainId, rules, objects } = ports;
+  const misses = { strictMisses: 0, barredMisses: 0 };
   const state = emptyState(partition, chainId, rules);
   const engine = module.open({ chainId, callsInline: true });
   try {
@@ -25,14 +32,30 @@ export function checkRebuild(ports: RebuildPorts, { partition, log, records }: P
       const chunks = new Map(chunksFor(state, message).map(({ object }) => [object, objects.get(object) ?? new Uint8Array(0)]));
       const applied = applyMessage(state, message, position, engine, objects.get("genesis") ?? null, chunks);
       const published = records[message.n - 1];
+      for (const missed of applied?.missed ?? []) {
+        if (!isLocal(state, missed.touch)) continue;
+        if (missed.flush < message.flush) misses.strictMisses++;
+        else misses.barredMisses++;
+      }
       if (applied === null || published === undefined) continue;
       const text = () => `record ${message.n} of partition ${partition}: ${difference(applied.record, published)}`;
       check(areEqual(applied.record, published), "a replay of the log alone differs", text);
     }
     checkClosed(state);
+    return misses;
   } finally {
     closeEngine(engine);
   }
+}
+
+/** True if it missed for something that its partition owns. */
+function isLocal({ owners, partition }: PartitionState, touch: Uint8Array): boolean {
+  if (touchWhy(touch, 0) !== WHY.outside) return false;
+  const accounts = touchAccounts(touch, 0);
+  for (let at = 0; at < accounts.length; at += DECLARED_BYTES) {
+    if (owners?.ownerOf(accounts, at + 1) !== partition) return false;
+  }
+  return true;
 }
 
 function checkClosed({ partition, open, position }: PartitionState): void {

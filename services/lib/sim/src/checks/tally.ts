@@ -9,6 +9,9 @@ export interface Tally {
   members: number;
   /** Local transactions that waited for their turn. */
   waiters: number;
+  /** Waiters that missed for an account that is owned where they ran, and transactions that ran at once and met a lock so. */
+  strictMisses: number;
+  barredMisses: number;
   /** Transactions sequenced again for what they touched. */
   retries: number;
   /** Groups of the whole system. */
@@ -21,7 +24,7 @@ export interface Tally {
 }
 
 export const noTally = (): Tally => ({
-  ...{ transactions: 0, groups: 0, members: 0, waiters: 0, retries: 0, wholes: 0 },
+  ...{ transactions: 0, groups: 0, members: 0, waiters: 0, strictMisses: 0, barredMisses: 0, retries: 0, wholes: 0 },
   ...{ aborts: 0, terms: 0, moves: 0, blocks: 0, snapshots: 0 },
 });
 

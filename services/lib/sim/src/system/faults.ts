@@ -26,7 +26,7 @@ const COUNT_MAX = 4;
 export const calmWeather = (): Weather => ({ ...CALM, copyMsMax: 0, delayMs: 1, stragglerMs: 0, proposalMs: 0 });
 
 /** Makes the weather of the run and the times at which something happens; all of it ends at `quietMs`. */
-export function planFaults(ports: FaultPorts, times: Times): void {
+export function planFaults(ports: FaultPorts, times: Times, isContended: boolean): void {
   const { random, network, time } = ports;
   Object.assign(network.wire.weather, {
     lossChance: random.pick([0, 0, 0.02, 0.1, 0.3]),
@@ -37,9 +37,10 @@ export function planFaults(ports: FaultPorts, times: Times): void {
     stragglerMs: random.pick([30, 250]),
     proposalMs: random.pick([0, 30, 120]),
   } satisfies Weather);
+  if (isContended) Object.assign(network.wire.weather, { delayMs: 3, proposalMs: 120, lossChance: 0 });
   network.serverMs = random.pick([0.2, 1, 4]);
   for (const trouble of TROUBLES) {
-    if (!random.chance(0.4)) continue;
+    if (!random.chance(isContended ? 0.15 : 0.4)) continue;
     for (let count = random.between(1, COUNT_MAX); count > 0; count--) {
       time.after(random.float() * times.quietMs, () => trouble(ports, times));
     }

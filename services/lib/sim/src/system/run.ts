@@ -104,17 +104,19 @@ function setUp(
   fail: (failure: Failure) => void,
 ): Run & { times: Times } {
   const rules = { ...ALL_RULES, ...mutant.rules };
-  const world = makeWorld(module, new Random(seed, "world"), { isToy });
+  // Rare races need worlds that are made for them.
+  const isContended = new Random(seed, "mood").chance(0.3);
+  const world = makeWorld(module, new Random(seed, "world"), { isToy, isContended });
   const random = new Random(seed, "chance");
-  const times = drawTimes(random);
+  const times = drawTimes(random, isContended);
   trace.line("all", () => describeWorld(world, times));
   const network = new Network(time, random, trace, calmWeather());
   if (mutant.port === "fence") network.dropFence();
-  const options = { world, times, rules, schedulers: random.between(2, 3), archives: random.pick([1, 2]) };
+  const options = { world, times, rules, port: mutant.port, schedulers: random.between(2, 3), archives: random.pick([1, 2]) };
   const system = new System({ time, network, trace, random, module, fail }, options);
   for (const member of system.members) time.after(random.float() * 5, () => system.start(member));
-  planFaults({ time, network, system, trace, random }, times);
-  const clients = startClients(world, times, { time, trace, random, network });
+  planFaults({ time, network, system, trace, random }, times, isContended);
+  const clients = startClients(world, times, isContended, { time, trace, random, network });
   const moves = random.pick([0, 0, 2, 5]);
   const mover = new SimProcess("adm", time, random);
   startMover(mover, network.wire.connect(mover), { random, trace }, world, { count: moves, untilMs: times.quietMs });
@@ -127,6 +129,7 @@ function setUp(
 function startClients(
   world: World,
   times: Times,
+  isContended: boolean,
   { time, trace, random, network }: { time: VirtualTime; trace: Trace; random: Random; network: Network },
 ): Client[] {
   const count = random.between(1, 3);
@@ -136,7 +139,7 @@ function startClients(
     againChance: random.pick([0, 0.1]),
     tickMs: random.pick([5, 15, 30]),
   };
-  const spread = random.pick([0.05, 0.3, 0.7]); // All at once, or one after another.
+  const spread = isContended ? 0.4 : random.pick([0.05, 0.3, 0.7]); // All at once, or one after another.
   return Array.from({ length: count }, (_, number) => {
     const process = new SimProcess(`c${number}`, time, random);
     // A sender's transactions come from different clients now and then.

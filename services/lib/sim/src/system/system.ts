@@ -11,12 +11,14 @@ import type { Actor } from "@meridian/partition";
 import { wait } from "@meridian/process";
 import { runScheduler } from "@meridian/scheduler";
 import type { RunningScheduler } from "@meridian/scheduler";
+import { withDoubledApplies } from "../kernel/doubled-applies.ts";
 import { MemoryDisk, openMemoryArchive } from "../kernel/memory-archive.ts";
 import type { Network } from "../kernel/network.ts";
 import { SimProcess } from "../kernel/process.ts";
 import type { Random } from "../kernel/random.ts";
 import type { VirtualTime } from "../kernel/time.ts";
 import type { Trace } from "../kernel/trace.ts";
+import type { PortMutant } from "../planted.ts";
 import type { World } from "../world/world.ts";
 import { failureOf } from "./failure.ts";
 import type { Failure } from "./failure.ts";
@@ -37,6 +39,8 @@ export interface SystemOptions {
   world: World;
   times: Times;
   rules: Readonly<Rules>;
+  /** A planted bug. */
+  port: PortMutant | null;
   schedulers: number;
   archives: number;
 }
@@ -50,6 +54,8 @@ export interface Member {
   isUp: boolean;
 }
 
+/** Some partitions are slower than others. */
+const LATE_MS = [0.2, 0.2, 6, 25];
 const RESTART_MS = 20;
 const PAUSE_MS_MAX = 0.1;
 const DISK_MS_MAX = 2;
@@ -93,6 +99,7 @@ export class System {
     if (member.isUp) return;
     member.isUp = true;
     member.process = new SimProcess(member.name, time, random);
+    if (member.kind === "partition") member.process.lateMsMax = random.pick(LATE_MS);
     trace.event(member.name, "start", 0);
     trace.line(member.name, () => "starts");
     this.#starts.get(member)?.(member.process);
@@ -122,7 +129,8 @@ export class System {
       unixMs: () => Math.round(WALL_CLOCK_MS + time.now() + skewMs),
       randomBytes: (count: number) => random.bytes(count),
     };
-    const { world, times, rules } = this.#options;
+    const { world, times, rules, port } = this.#options;
+    if (port === "applies") ports.bus = { ...ports.bus, log: withDoubledApplies(ports.bus.log) };
     const running = runScheduler(ports, { ...schedulerOptions(process.name, world, times), rules });
     this.schedulers.set(process.name, running);
     this.#watch(process, running.done);

@@ -22,7 +22,12 @@ export interface Times {
   settleMs: number;
 }
 
-export function drawTimes(random: Random): Times {
+/** @param isContended  groups stay open long, and much comes meanwhile */
+export function drawTimes(random: Random, isContended: boolean): Times {
+  return { ...drawAny(random), ...(isContended ? { blockMs: 600, flushMs: 1, lockMsMax: 400, silentMs: 400 } : {}) };
+}
+
+function drawAny(random: Random): Times {
   return {
     blockMs: random.pick([80, 250, 600]),
     flushMs: random.pick([1, 5, 12]),

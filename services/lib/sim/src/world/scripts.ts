@@ -7,7 +7,7 @@ import { create2Address } from "./transactions.ts";
 import type { Habits, WorldAccounts } from "./world.ts";
 
 const SIMPLE: readonly Step["op"][] = [
-  ...(["write", "write", "write", "read", "read", "log", "balance", "balance"] as const),
+  ...(["write", "write", "write", "write", "write", "write", "read", "read", "log", "balance", "balance"] as const),
   ...([
     "callerBalance",
     "selfBalance",
@@ -29,6 +29,8 @@ export class ScriptWriter {
   readonly #accounts: WorldAccounts;
   readonly #habits: Habits;
   readonly #all: Uint8Array[];
+  /** The script being written stays on one partition. */
+  #isNear = false;
   /** A script has a step that destroys its contract. */
   destroys = false;
 
@@ -56,7 +58,10 @@ export class ScriptWriter {
 
   /** What the contract at `self` plays. */
   script(self: Uint8Array, depth = 0): Step[] {
+    if (depth === 0) this.#isNear = this.#random.chance(this.#habits.near);
     const steps: Step[] = [];
+    // Its address means nothing to this step, but makes the first bytes of the calldata new.
+    if (depth === 0 && this.#random.chance(this.#habits.unlike)) steps.push({ op: "read", address: this.#random.bytes(20) });
     for (let left = this.#random.between(1, this.#habits.stepsMax); left > 0; left--) {
       const step = this.#step(self, depth);
       steps.push(this.#random.chance(this.#habits.dynamic) ? this.#unless(step) : step);
@@ -77,7 +82,7 @@ export class ScriptWriter {
   #step(self: Uint8Array, depth: number): Step {
     const random = this.#random;
     if (random.chance(this.#habits.creates)) return this.#create(self);
-    const calls = depth < this.#habits.depthMax && random.chance(0.5);
+    const calls = depth < this.#habits.depthMax && random.chance(0.6);
     if (!calls) return this.#simple(self);
     const address = this.#next(self);
     const value = random.chance(this.#habits.value) ? random.between(1, VALUE_MAX) : 0;
@@ -92,7 +97,7 @@ export class ScriptWriter {
     const op = random.pick(SIMPLE);
     // A sender that never sent does not exist, and its code hash tells.
     const isSender = op === "codeHash" && random.chance(0.5);
-    const near = random.chance(this.#habits.near) ? this.#next(self) : this.account();
+    const near = this.#isNear || random.chance(0.3) ? this.#next(self) : this.account();
     const address = isSender ? random.pick(this.#accounts.senders) : near;
     return { op, address, argument: random.below(SLOTS), value: random.below(1_000) };
   }
@@ -111,7 +116,7 @@ export class ScriptWriter {
   /** A contract that a step goes to. */
   #next(self: Uint8Array): Uint8Array {
     const { contracts, owners } = this.#accounts;
-    if (!this.#random.chance(this.#habits.near)) return this.contract();
+    if (!this.#isNear && this.#random.chance(0.7)) return this.contract();
     const own = owners.ownerOf(self, 0);
     const near = contracts.filter((address) => owners.ownerOf(address, 0) === own);
     return near.length > 0 ? this.#random.pick(near) : this.contract();

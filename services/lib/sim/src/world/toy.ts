@@ -39,9 +39,10 @@ export function drawToy(
   const all = [...contracts, ...senders];
   const to = random.pick(contracts);
   let current = to;
+  const isNear = random.chance(habits.near);
   const pick = (): Uint8Array => {
     const near = all.filter((address) => owners.ownerOf(address, 0) === owners.ownerOf(current, 0));
-    current = random.chance(habits.near) ? random.pick(near) : random.pick(all);
+    current = isNear || random.chance(0.3) ? random.pick(near) : random.pick(all);
     return current;
   };
   const value = random.chance(habits.value) ? random.between(1, AMOUNT_MAX) : 0;

@@ -32,8 +32,10 @@ export interface World extends WorldAccounts {
 
 /** How transactions look; drawn once for a world, so that worlds differ more than chance alone would make them. */
 export interface Habits {
-  /** A step goes to an account of the same partition. */
+  /** A transaction stays on one partition; others go anywhere at most steps. */
   near: number;
+  /** A call does not begin like one before it: nothing learned helps to predict it. */
+  unlike: number;
   /** A step depends on what was found before it. */
   dynamic: number;
   /** A transaction sends value. */
@@ -53,33 +55,51 @@ export interface Habits {
 export interface WorldOptions {
   /** For engines without an EVM. */
   isToy: boolean;
+  /** Few accounts, and as much on them at once as can be. */
+  isContended?: boolean;
   /** For worlds that are the same over any number of partitions. */
   partitionsFixed?: number;
 }
 
+/** Half stays on one partition and touches more there than it declares, the other half locks accounts there. */
+const CONTENDED: Partial<Habits> = {
+  near: 0.6,
+  unlike: 1,
+  listed: 0,
+  dynamic: 0,
+  creates: 0,
+  value: 0,
+  depthMax: 2,
+  stepsMax: 3,
+};
 const BALANCES = [0, 50, 1_000, 1_000_000];
 
 /**
- * Half of the worlds are tight: two partitions and few accounts, so that nearly everything conflicts.
+ * Many worlds are tight: two partitions and few accounts, so that nearly everything conflicts.
  */
 export function makeWorld(
   module: Pick<EngineModule, "keccak256">,
   random: Random,
-  { isToy, partitionsFixed }: WorldOptions,
+  { isToy, isContended = false, partitionsFixed }: WorldOptions,
 ): World {
-  const isTight = random.chance(0.5);
+  const isTight = isContended || random.chance(0.3);
   const drawn = isTight ? 2 : random.chance(0.1) ? 8 : random.between(2, 4);
   const partitions = partitionsFixed ?? drawn;
-  const habits = drawHabits(random);
-  const contractCount = isTight ? random.between(3, 4) : random.between(drawn, 8);
-  const senderCount = isTight ? random.between(3, 5) : random.between(2, 5);
-  const place = (number: number): Uint8Array => placed(random, number < drawn ? number : random.below(drawn), drawn);
+  const habits = { ...drawHabits(random), ...(isContended ? CONTENDED : {}) };
+  const contractCount = isTight ? random.between(3, 5) : random.between(drawn, 8);
+  const senderCount = isTight ? random.between(3, 6) : random.between(2, 5);
+  const isEven = random.chance(0.7);
+  const place = (number: number): Uint8Array =>
+    placed(random, number < drawn || isEven ? number % drawn : random.below(drawn), drawn);
   const contracts = Array.from({ length: contractCount }, (_, number) => place(number));
-  const senders = Array.from({ length: senderCount }, () => place(drawn));
+  const senders = Array.from({ length: senderCount }, (_, number) => place(drawn + random.below(drawn) + number));
   // Scripts are written for the drawn number, so that another one changes nothing but where accounts are.
   const owners = indexRanges(evenRangeMap(drawn));
+  const proxies = isContended ? 0 : random.pick([0, 0, 0.4]);
   const accounts = [
-    ...contracts.map((address, number) => contractAt(random, address, number === 0 ? null : contracts[0]!)),
+    ...contracts.map((address, number) =>
+      contractAt(random, address, number > 0 && random.chance(proxies) ? contracts[0]! : null),
+    ),
     ...senders.map((address): GenesisAccount => ({ address, balance: random.pick(BALANCES), code: new Uint8Array(0) })),
   ];
   const pinned = partitionsFixed === undefined && random.chance(0.3) ? random.sample([...contracts, ...senders], 2) : [];
@@ -102,10 +122,11 @@ export function makeWorld(
 
 function drawHabits(random: Random): Habits {
   return {
-    near: random.pick([0.3, 0.7, 0.95]),
+    near: random.pick([0.2, 0.5, 0.8]),
+    unlike: random.pick([0, 0.5, 1]),
     dynamic: random.pick([0, 0.2, 0.6]),
     value: random.pick([0, 0.2, 0.6]),
-    listed: random.pick([0, 0.3, 0.9]),
+    listed: random.pick([0, 0, 0.3, 0.9]),
     listedWrong: random.pick([0, 0.3, 0.8]),
     creates: random.pick([0, 0.05, 0.2]),
     rivals: random.pick([0, 0, 0.05]),
@@ -125,6 +146,6 @@ function placed(random: Random, partition: PartitionId, count: number): Uint8Arr
 
 /** The player itself, or a proxy that has its code elsewhere. */
 function contractAt(random: Random, address: Uint8Array, player: Uint8Array | null): GenesisAccount {
-  const code = player !== null && random.chance(0.3) ? proxyTo(player) : PLAYER;
+  const code = player === null ? PLAYER : proxyTo(player);
   return { address, balance: random.pick(BALANCES), code };
 }

@@ -44,7 +44,11 @@ export function wasmModule(): PackedModule {
       return stateless.perform(OP.decodeFinish, 0, 0, raw, limits, keys);
     },
     // A memory of its own for each engine: each has all 4 GiB, and closing one frees all that it held.
-    open: (options) => new PackedEngine(new WasmBoundary(module), options, true),
+    // Engines that need no thread beside them can share one, which takes a thousandth of the time to open.
+    open: (options) =>
+      options.callsInline === true
+        ? new PackedEngine(stateless, options, false)
+        : new PackedEngine(new WasmBoundary(module), options, true),
   });
 }
 

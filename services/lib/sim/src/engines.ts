@@ -9,6 +9,9 @@ export type SimEngine = EngineChoice | "toy";
 
 const loaded = new Map<SimEngine, EngineModule>();
 
+/** After a bug an engine is of no more use. */
+export const forgetEngines = (): void => loaded.clear();
+
 export function engineOf(choice: SimEngine): { module: EngineModule; isToy: boolean } {
   const module = loaded.get(choice) ?? (choice === "toy" ? toyModule() : loadEngine(choice));
   loaded.set(choice, module);

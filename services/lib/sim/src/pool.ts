@@ -3,7 +3,7 @@ import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { BugError } from "@meridian/core";
-import { engineOf } from "./engines.ts";
+import { engineOf, forgetEngines } from "./engines.ts";
 import type { SimEngine } from "./engines.ts";
 import { mutantOf } from "./planted.ts";
 import { runSeed } from "./system/run.ts";
@@ -21,10 +21,14 @@ export interface Task {
 export type Finished = Pick<RunResult, "seed" | "failure" | "tally" | "hash">;
 
 export async function runTask({ first, count, mutant, engine }: Task, tell: (result: Finished) => void): Promise<void> {
-  const chosen = engineOf(engine);
   const planted = mutant === null ? undefined : mutantOf(mutant);
   for (let seed = first; seed < first + count; seed++) {
-    const { failure, tally, hash } = await runSeed({ seed, ...chosen, ...(planted === undefined ? {} : { mutant: planted }) });
+    const { failure, tally, hash } = await runSeed({
+      seed,
+      ...engineOf(engine),
+      ...(planted === undefined ? {} : { mutant: planted }),
+    });
+    if (failure !== null) forgetEngines();
     tell({ seed, failure, tally, hash });
   }
 }

@@ -37,6 +37,8 @@ export class Network {
   readonly #buses = new Map<SimProcess, MemoryBus>();
   readonly #time: VirtualTime;
   readonly #trace: Trace;
+  /** Called once, when the next store meets a fault. */
+  onStoreFault: (() => void) | null = null;
   /** Usual time of a request to the server, one way. */
   serverMs = 0.5;
 
@@ -50,6 +52,15 @@ export class Network {
     objects.set = (name, bytes) => {
       this.objects.set(name, bytes);
       return put(name, bytes);
+    };
+    const { faults } = this.server;
+    const take = faults.takeStoreFault.bind(faults);
+    faults.takeStoreFault = (stream) => {
+      const fault = take(stream);
+      const { onStoreFault } = this;
+      if (fault !== undefined) this.onStoreFault = null;
+      if (fault !== undefined) onStoreFault?.();
+      return fault;
     };
     this.wire = new SimWire(time, random, trace, weather);
     for (const name of ["LOG", "OUT"] as const) this.server.streams[name].onStore(() => this.#keep(name));

@@ -74,6 +74,7 @@ const TROUBLES: readonly Trouble[] = [
   (ports, times) => pause(ports, times, pickOf(ports, "scheduler")),
   cut,
   loseAnswer,
+  crashInAppend,
   delayStore,
   lag,
   lag,
@@ -123,6 +124,19 @@ function loseAnswer({ network, random, trace }: FaultPorts): void {
   const landed = random.chance(0.5);
   trace.line("server", () => `loses the next answer about ${stream}, ${landed ? "stored" : "not stored"}`);
   network.server.faults.loseAnswer(stream, { landed });
+}
+
+/** The leader dies while it does not know what became of an append. */
+function crashInAppend(ports: FaultPorts, times: Times): void {
+  const { network, time, random } = ports;
+  loseAnswer(ports);
+  network.onStoreFault = () => {
+    time.after(random.float() * 8, () => {
+      const { system } = ports;
+      const leader = system.leader();
+      if (leader !== undefined && time.now() < times.quietMs) kill(ports, times, leader);
+    });
+  };
 }
 
 function delayStore({ network, random, trace }: FaultPorts): void {

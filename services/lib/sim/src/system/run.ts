@@ -155,8 +155,10 @@ function endOf(run: Run & { times: Times }, time: VirtualTime, fail: (failure: F
   const over = { is: false };
   const { quietMs, settleMs } = run.times;
   const look = (): void => {
+    const stopped = run.system.stopped();
     const missing = isSettled(run);
-    if (missing === null) over.is = true;
+    if (stopped !== null) fail({ kind: `a partition stopped: ${stopped.split(" ")[2]}`, text: stopped });
+    else if (missing === null) over.is = true;
     else if (time.now() > quietMs + settleMs) fail({ kind: "not settled", text: missing });
     else time.after(LOOK_MS, look);
   };

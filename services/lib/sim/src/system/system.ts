@@ -4,7 +4,7 @@
  */
 import { runArchive } from "@meridian/archive";
 import type { RunningArchive } from "@meridian/archive";
-import { isIoError, noTelemetry } from "@meridian/core";
+import { BugError, isIoError, noTelemetry } from "@meridian/core";
 import type { Bus, Engine, EngineModule, Logger, PartitionId, Rules, Telemetry } from "@meridian/core";
 import { runPartition } from "@meridian/partition";
 import type { Actor } from "@meridian/partition";
@@ -179,6 +179,25 @@ export class System {
     return wait(process.clock, this.#ports.random.float() * PAUSE_MS_MAX);
   }
 
+  /** Archives end when something is wrong with what they get. */
+  #why(process: SimProcess): string {
+    return this.archives.get(process.name)?.status().text ?? "nobody asked it to";
+  }
+
+  /** Why a partition does not go on; null while all do. */
+  stopped(): string | null {
+    for (const [partition, actor] of this.actors) {
+      const { stopped } = actor.status();
+      if (stopped !== null) return `partition ${partition}: ${stopped}`;
+    }
+    return null;
+  }
+
+  /** Whoever leads now. */
+  leader(): Member | undefined {
+    return this.members.find(({ name, isUp }) => isUp && this.schedulers.get(name)?.status().role === "leader");
+  }
+
   /** A process that ends by itself has failed: it is started again, unless it met a bug. */
   #watch(process: SimProcess, done: Promise<void>): void {
     const member = this.members.find(({ name }) => name === process.name);
@@ -190,7 +209,7 @@ export class System {
       this.kill(member);
       time.after(RESTART_MS, () => this.start(member));
     };
-    done.then(() => ended(new Error("ended without being asked to")), ended);
+    done.then(() => ended(new BugError(`bug: ${process.name.slice(0, 1)} ended by itself: ${this.#why(process)}`)), ended);
   }
 }
 

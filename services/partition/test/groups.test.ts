@@ -222,6 +222,7 @@ describe.each(builds)("%s", (build) => {
     const world = await World.begin(engines);
     const { chain } = world;
     const [caller, pure] = [await world.deploy(0, CONTRACT.caller), await world.deploy(1, CONTRACT.pure)];
+    await chain.closeBlock(); // Only what stood at a block boundary is seen in mode `code`.
     await chain.append(route(engines, [await new Signer(9_001).sign({ to: caller, data: padded(pure) })], owners));
     const missed = await until("the miss", () => (world.missed.length === 1 ? world.missed : null));
     expect(touchedBy(missed[0] ?? expect.fail())).toEqual(expect.arrayContaining([shortOf("w", caller), shortOf("c", pure)]));

@@ -1,6 +1,6 @@
 /** What a transaction may touch: declared modes, accounts that something stands on, and what is told of a miss. */
 import type { EngineModule, RunRules } from "@meridian/core";
-import { TX, WHY, concatBytes, touchWhy, writeU32, writeU64 } from "@meridian/core";
+import { RESULT, TX, WHY, concatBytes, touchWhy, writeU32, writeU64 } from "@meridian/core";
 import { describe, expect, test } from "vitest";
 import * as chain from "./chain.ts";
 import { CONTRACTS, initCode, place, wordOf } from "./contracts.ts";
@@ -159,6 +159,7 @@ const BARRED: Row[] = [
 ];
 
 describe.each(node.BUILDS)("access, %s build", (_build, module) => {
+  test("a contract created in the open block is not seen in mode code", () => checkYoungCode(module));
   test.each(STRICT)("strict: %s", (_what, genesis, tx, declared, want) =>
     check(module, { genesis, tx, declared, strict: true }, want),
   );
@@ -195,6 +196,23 @@ function check(module: EngineModule, { genesis, tx, declared, strict }: Case, wa
 }
 
 /** Positions are (flush, index); what missed in an earlier run is said by the caller. */
+/** Nothing orders a look at code against a creation, so only what stood at the last block boundary is seen in mode `code`. */
+function checkYoungCode(module: EngineModule): void {
+  const opened = node.open(module, [chain.contractCells(contract, CONTRACTS.sizeStored)]);
+  const { engine } = opened;
+  node.nextBlock(opened, 1);
+  const deployed = node.run(opened, [{ from: bob, tx: { to: null, data: initCode(CONTRACTS.counter), gasLimit: 500_000 } }]);
+  const young = deployed.slice(RESULT.address, RESULT.address + 20);
+  const look = (nonce: number): node.Outcome[] => {
+    const sent = node.recordsOf(opened, [{ from: alice, tx: { ...to(contract, wordOf(young)), nonce } }]);
+    const records = node.declaring(sent, inAddressOrder([w(contract), c(young)]));
+    return node.outcomesOf(engine.run(records, chain.nonceRecords(records), { ...chain.FREE_RUN, strict: true }));
+  };
+  expect(look(0)).toMatchObject([{ why: "outside", touched: inAddressOrder([w(contract), r(young)]) }]);
+  node.nextBlock(opened, 2);
+  expect(look(1)).toMatchObject([{ status: 1 }]);
+}
+
 function checkFollows(module: EngineModule): void {
   const opened = node.open(module, both(CONTRACTS.counter), node.without(elsewhere));
   const sent: node.Sent[] = [

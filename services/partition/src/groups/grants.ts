@@ -1,24 +1,13 @@
 /**
  * Cells of other partitions for a group: asked for until they are there or the group has come to an end.
  *
- * C1. Locked accounts are granted by their owner once it holds the group's locks; only code that nothing can change is read
- *     without them.
+ * C1. Locked accounts are granted by their owner once it holds the group's locks; only code that stood at the last block
+ *     boundary is read without them.
  * C2. A request that fails is made again as long as the group is open here; an owner that has read the group's end says so, and
  *     then this home will read it too.
  */
 import { SUBJECT, decodeReadReply, encodeReadRequest } from "@meridian/bus";
-import {
-  DECLARED_BYTES,
-  MODE,
-  PENDING,
-  answers,
-  assert,
-  concatBytes,
-  hexOf,
-  isIoError,
-  keyBytes,
-  requestByOwner,
-} from "@meridian/core";
+import { DECLARED_BYTES, MODE, answers, assert, concatBytes, hexOf, isIoError, keyBytes, requestByOwner } from "@meridian/core";
 import type { Clock, Headers, PartitionId, PartitionState, Position, ReadRequest, Wire } from "@meridian/core";
 import { wait } from "@meridian/process";
 import type { ActorLimits } from "../ports.ts";
@@ -82,7 +71,9 @@ export class Grants {
       }
     };
     add(locked, (request) => ({ op: "grant", group, request }));
-    add(codes, (request) => ({ op: "cells", block: PENDING, atN: 0, request }));
+    // No queue orders a look at code: only what stood at the last block boundary counts, for all positions of the open block.
+    const block = this.#state.closedBlock;
+    add(codes, (request) => ({ op: "cells", block, atN: 0, request }));
     return questions;
   }
 

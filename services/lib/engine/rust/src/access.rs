@@ -38,6 +38,11 @@ impl Access {
         matches!(self, Access::Owned { .. })
     }
 
+    /// True if a group has declared of the account nothing but its code.
+    pub fn is_code(&self, address: &Address) -> bool {
+        matches!(self, Access::Group(Some(allowed)) if allowed.get(address) == Some(&mode::CODE))
+    }
+
     /// In which mode the account may be touched; `declared` is the transaction's own declared set.
     pub fn mode(&self, owned: &Owned, declared: &[u8], address: &Address) -> Option<u8> {
         match self {

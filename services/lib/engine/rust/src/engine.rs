@@ -72,7 +72,7 @@ impl Engine {
         }
         drop(state);
         let mut known = self.shared.known.write().expect("no writer panicked");
-        elsewhere.iter().for_each(|cell| known.learn(cell, true));
+        elsewhere.iter().for_each(|cell| known.learn(cell));
     }
 
     /// Adds cells as they are, without undo record.

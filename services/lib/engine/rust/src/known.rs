@@ -1,7 +1,8 @@
 //! What is known of cells that other partitions own, so that an execution can go on where a cell is missing.
 //!
 //! K1. A last known value is a guess: what was executed on it is provisional and is executed again with the real one.
-//! K2. Code never changes under its hash, nor does the code of a contract that stands (EIP-6780): these two are facts.
+//! K2. Code never changes under its hash, nor does the code of a contract that stood at the end of a closed block (EIP-6780): these
+//!     two are facts.
 //! K3. Bounded by two generations: what was not seen again while the young one filled is forgotten. Nothing here depends on the
 //!     order of a hash table, so two engines that did the same know the same.
 
@@ -22,7 +23,7 @@ const CODE_BYTES_MAX: usize = 32 * 1024 * 1024;
 struct KnownAccount {
     account: Option<(U256, B256)>,
     nonce: Option<u64>,
-    /// Hash of the code of a contract that stands: a fact.
+    /// Hash of the code of a contract that stood at the end of a closed block: a fact.
     contract: Option<B256>,
     slots: U256Map<U256>,
 }
@@ -92,20 +93,33 @@ impl Known {
         self.codes_young.insert(hash, bytecode.clone());
     }
 
-    /// Learns a cell. `is_committed`: it stands in its owner's state, so a contract's code is a fact from now on.
-    pub fn learn(&mut self, cell: &Cell<'_>, is_committed: bool) {
+    fn make_room(&mut self) {
         if self.cells >= CELLS_MAX {
             self.old = take(&mut self.young);
             self.cells = 0;
         }
+    }
+
+    /// Learns that a contract with this code stood at the end of a closed block: a fact for every position after it.
+    pub fn learn_contract(&mut self, address: Address, code: &[u8]) {
+        self.make_room();
+        let (hash, _) = self.analysed(code);
+        if hash == KECCAK256_EMPTY {
+            return;
+        }
+        let known = self.young.entry(address).or_default();
+        self.cells += known.contract.is_none() as usize;
+        known.contract = Some(hash);
+    }
+
+    /// Learns the last known value of a cell: a guess.
+    pub fn learn(&mut self, cell: &Cell<'_>) {
+        self.make_room();
         match cell {
             Cell::Account { address, balance, code_hash } => {
                 let known = self.young.entry(*address).or_default();
                 self.cells += known.account.is_none() as usize;
                 known.account = Some((*balance, *code_hash));
-                if is_committed && *code_hash != KECCAK256_EMPTY {
-                    known.contract = Some(*code_hash);
-                }
             }
             Cell::Nonce { address, nonce, .. } => {
                 let known = self.young.entry(*address).or_default();
@@ -116,13 +130,8 @@ impl Known {
                 let known = self.young.entry(*address).or_default();
                 self.cells += known.slots.insert(*slot, *value).is_none() as usize;
             }
-            Cell::Code { address, code } => {
-                let (hash, _) = self.analysed(code);
-                if is_committed && hash != KECCAK256_EMPTY {
-                    let known = self.young.entry(*address).or_default();
-                    self.cells += known.contract.is_none() as usize;
-                    known.contract = Some(hash);
-                }
+            Cell::Code { code, .. } => {
+                self.analysed(code);
             }
             Cell::Erased { .. } => {} // Slots of an account that is gone are wrong guesses, no more.
         }

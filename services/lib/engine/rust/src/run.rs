@@ -6,7 +6,7 @@
 
 use crate::access::{self, Access};
 use crate::bytes::{Packed, Reader};
-use crate::cells;
+use crate::cells::{self, Cell};
 use crate::cellset::CellSet;
 use crate::engine::Engine;
 use crate::execute::{self, Executed};
@@ -171,7 +171,8 @@ impl Engine {
         let (mut results, mut touches, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         let mut missed = Missed::new(rules.flush, rules.missed);
         let access = Access::Group((!rules.is_whole).then(|| access::modes(rules.allowed)));
-        let view = View::new(&self.shared, None, access).with_given(self.learn_given(given)).with_overlay();
+        let given = self.learn_given(given, &access);
+        let view = View::new(&self.shared, None, access).with_given(given).with_overlay();
         let mut evm = handler::evm(view, &block, self.shared.chain_id);
         for transaction in record::transactions(&records) {
             if missed.is_followed_by(&transaction) {
@@ -201,10 +202,17 @@ impl Engine {
         [results, touches, writes, missing]
     }
 
-    /// Given cells stand in their owner's state.
-    fn learn_given(&self, given: &[u8]) -> CellSet {
+    /// Given cells stand in their owner's state. Code of an account in mode `code` was read at the last block boundary.
+    fn learn_given(&self, given: &[u8], access: &Access) -> CellSet {
         let mut known = self.shared.known.write().expect("no writer panicked");
-        cells::cells(given).for_each(|cell| known.learn(&cell, true));
+        for cell in cells::cells(given) {
+            known.learn(&cell);
+            if let Cell::Code { address, code } = cell
+                && access.is_code(&address)
+            {
+                known.learn_contract(address, code);
+            }
+        }
         CellSet::unpack(given, |code| known.analysed(code))
     }
 
@@ -212,7 +220,7 @@ impl Engine {
     fn learn_writes(&self, writes: &[u8]) {
         let owned = self.shared.owned.read().expect("no writer panicked").clone();
         let mut known = self.shared.known.write().expect("no writer panicked");
-        cells::cells(writes).filter(|cell| !owned.contains(cell.address())).for_each(|cell| known.learn(&cell, false));
+        cells::cells(writes).filter(|cell| !owned.contains(cell.address())).for_each(|cell| known.learn(&cell));
     }
 }
 

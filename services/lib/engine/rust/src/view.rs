@@ -234,19 +234,31 @@ impl View {
         own.or_else(|| self.known().code(hash).cloned())
     }
 
+    /// True if the account had its code when the last block closed: then it has it at every position of the open block. Of
+    /// accounts elsewhere only their owners can tell.
+    pub fn has_old_code(&self, address: &Address) -> bool {
+        if !self.owned.contains(address) {
+            return true;
+        }
+        let state = self.state();
+        let version = state.history.last_closed().map(|block| state.history.find(block.number).expect("it is the last one").0);
+        state.account(address, version).code_hash() != KECCAK256_EMPTY
+    }
+
     /// An account of which only the code may be used: no other cell of it is asked for.
+    ///
+    /// No queue orders a look at code against a creation, so a contract counts only if it stood at the last block boundary, a cut that
+    /// is the same for every position of the open block.
     fn code_account(&mut self, address: &Address) -> Option<AccountInfo> {
         if self.owned.contains(address) {
-            let found = self.owned_account(address);
-            if found.as_ref().is_none_or(|info| info.code_hash == KECCAK256_EMPTY) {
-                self.stop(Why::Outside); // No contract stands here: that can change, so it takes more than `code` to see it.
+            if !self.has_old_code(address) {
+                self.stop(Why::Outside); // No contract stands here for good: it takes more than `code` to see whether one does.
             }
-            return found;
+            return self.owned_account(address);
         }
         let given = self.given(address).and_then(|given| given.code.clone());
         let code = given.or_else(|| {
-            let hash = self.given(address).and_then(|given| given.account).map(|(_, hash)| hash);
-            let hash = hash.or_else(|| self.known().contract(address))?;
+            let hash = self.known().contract(address)?;
             Some((hash, self.code_of(&hash)?))
         });
         match code {

@@ -7,7 +7,19 @@
  *     then this home will read it too.
  */
 import { SUBJECT, decodeReadReply, encodeReadRequest } from "@meridian/bus";
-import { DECLARED_BYTES, MODE, answers, assert, concatBytes, hexOf, isIoError, keyBytes, requestByOwner } from "@meridian/core";
+import {
+  CELL,
+  DECLARED_BYTES,
+  MODE,
+  answers,
+  assert,
+  cellBytes,
+  concatBytes,
+  hexOf,
+  isIoError,
+  keyBytes,
+  requestByOwner,
+} from "@meridian/core";
 import type { Clock, Headers, PartitionId, PartitionState, Position, ReadRequest, Wire } from "@meridian/core";
 import { wait } from "@meridian/process";
 import type { ActorLimits } from "../ports.ts";
@@ -37,6 +49,8 @@ export class Grants {
   readonly #group: GrantGroup;
   /** Hex of the accounts in mode `code`. */
   readonly #codes: ReadonlySet<string>;
+  /** Those that have granted: they hold the group's locks. */
+  readonly #granted = new Set<PartitionId>();
 
   constructor(ports: GrantPorts, state: PartitionState, limits: ActorLimits, group: GrantGroup) {
     this.#ports = ports;
@@ -55,6 +69,21 @@ export class Grants {
     const fetched = await Promise.all(this.#questions(missing).map((question) => this.#ask(question, headers, ended)));
     const cells = fetched.filter((part) => part !== null);
     return cells.length === fetched.length && !ended.signal.aborted ? concatBytes(cells) : null;
+  }
+
+  /** Read request of written accounts whose owners have not granted anything yet. */
+  ungranted(writes: Uint8Array): Uint8Array {
+    const { owners, partition } = this.#state;
+    assert(owners !== null, "a group runs before genesis");
+    const keys: Uint8Array[] = [];
+    for (let at = 0; at < writes.length; at += cellBytes(writes, at)) {
+      const owner = owners.ownerOf(writes, at + 1);
+      if (owner === partition || this.#granted.has(owner)) continue;
+      const key = writes.slice(at, at + ACCOUNT_KEY_BYTES);
+      key[0] = CELL.account;
+      keys.push(key);
+    }
+    return concatBytes(keys);
   }
 
   #questions(missing: Uint8Array): Question[] {
@@ -98,7 +127,10 @@ export class Grants {
     for (let pauseMs = grantPauseMsMin; !ended.signal.aborted; pauseMs = Math.min(pauseMs * 2, grantPauseMsMax)) {
       try {
         const reply = decodeReadReply(await wire.request(SUBJECT.read(owner), payload, { timeoutMs: grantMs, headers }));
-        if ((reply.op === "grant" || reply.op === "cells") && answers(reply.cells, keys)) return reply.cells;
+        if ((reply.op === "grant" || reply.op === "cells") && answers(reply.cells, keys)) {
+          if (reply.op === "grant") this.#granted.add(owner);
+          return reply.cells;
+        }
         if (reply.op === "failed" && reply.failure.code === "RESOLVED") {
           ended.abort();
           return null;
@@ -115,6 +147,7 @@ export class Grants {
 }
 
 const NOTHING = new Uint8Array(0);
+const ACCOUNT_KEY_BYTES = 21;
 
 function codesOf(accounts: Uint8Array): Set<string> {
   const codes = new Set<string>();

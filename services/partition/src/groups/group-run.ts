@@ -6,6 +6,8 @@
  * G2. It is only said: the state changes when `apply` is read. So it may be said, lost and said again at will.
  * G3. Every round brings cells that were missing. Members that need too many rounds or too much room are deferred, the later
  *     ones first; a single member always gets its turn.
+ * G4. What is written without being read (that a sender's first transaction came to an end) is missing too, until its owner has
+ *     granted: an owner where the group still waits must not get writes, for those before it in the queue come first.
  */
 import { SUBJECT, encodeGroupProposal } from "@meridian/bus";
 import { assert, cellsOwnedBy, commitEarly, concatBytes, loosened, proposalOf, txOffsets } from "@meridian/core";
@@ -84,7 +86,8 @@ export class GroupRun {
       const proposal = await this.#propose(given);
       if (proposal === null) return null;
       const deferred = deferredTouches(this.#group.transactions, this.#offsets, this.#members);
-      const isComplete = proposal.missing.length === 0;
+      const missing = proposal.missing.length > 0 ? proposal.missing : this.#grants.ungranted(proposal.writes); // G4
+      const isComplete = missing.length === 0;
       const isTooMuch = isComplete ? proposalBytes(proposal, deferred) > groupBytesMax : rounds >= groupRoundsMax;
       if (isComplete && (!isTooMuch || this.#members === 1)) return this.#message(proposal, deferred);
       assert(rounds <= soloRoundsMax, "a group needs more rounds than its gas can pay for");
@@ -93,7 +96,7 @@ export class GroupRun {
         rounds = 0;
         continue;
       }
-      const cells = await this.#grants.fetch(proposal.missing, headers, this.ended);
+      const cells = await this.#grants.fetch(missing, headers, this.ended);
       if (cells === null) return null;
       given.push(cells);
     }

@@ -36,7 +36,8 @@ export function startReader(
         await wire.request(SUBJECT.read(owner(world.owners, to)), payload, { timeoutMs: REQUEST_MS_MAX }),
       );
       trace.line(process.name, () => `call at block ${block}: ${reply.op === "failed" ? reply.failure.code : reply.op}`);
-      if (reply.op === "call") seen.push({ block, request, result: reply.result });
+      // Where a partition has not read a seal yet, a hash is not known there; whoever asked asks again.
+      if (reply.op === "call" && reply.result.status !== "unsealed") seen.push({ block, request, result: reply.result });
     } catch (error) {
       if (!isIoError(error)) throw error;
       trace.line(process.name, () => `no answer: ${error.detail.code}`);

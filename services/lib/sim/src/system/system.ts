@@ -43,6 +43,8 @@ export interface SystemOptions {
   port: PortMutant | null;
   schedulers: number;
   archives: number;
+  /** The clock on the wall does. */
+  standsStill?: boolean;
 }
 
 /** One process that is kept running. */
@@ -126,7 +128,7 @@ export class System {
     const skewMs = number * 700; // Clocks of machines differ.
     const ports = {
       ...this.#common(process),
-      unixMs: () => Math.round(WALL_CLOCK_MS + time.now() + skewMs),
+      unixMs: () => Math.round(WALL_CLOCK_MS + (this.#options.standsStill === true ? 0 : time.now() + skewMs)),
       randomBytes: (count: number) => random.bytes(count),
     };
     const { world, times, rules, port } = this.#options;

@@ -19,6 +19,7 @@ export interface PlannedTransaction {
 
 const TRANSACTIONS_PER_SENDER = 7;
 const GAS_LIMITS = [200_000, 600_000, 2_000_000];
+const CALLDATA_GAS = 40;
 const VALUE_MAX = 600;
 
 export function planTransactions(
@@ -52,8 +53,7 @@ export function drawTransaction(
   habits: Habits,
 ): TransactionFields {
   const value = random.chance(habits.value) ? random.between(1, VALUE_MAX) : 0;
-  const gasLimit = random.pick(GAS_LIMITS);
-  const base = { chainId: CHAIN_ID, sender, nonce, value, gasLimit };
+  const base = { chainId: CHAIN_ID, sender, nonce, value, gasLimit: random.pick(GAS_LIMITS) };
   if (random.chance(habits.creates)) return { ...base, to: null, input: scripts.init(), accessList: [] };
   // A plain transfer, to anybody.
   if (random.chance(0.15)) return { ...base, to: scripts.account(), input: new Uint8Array(0), accessList: [] };
@@ -62,5 +62,8 @@ export function drawTransaction(
   const isListed = random.chance(habits.listed);
   const named = random.chance(habits.listedWrong) ? random.sample(scripts.named(steps), 1) : scripts.named(steps);
   const wrong = random.chance(habits.listedWrong) ? [scripts.account()] : [];
-  return { ...base, to, input: packScript(steps), accessList: isListed ? [...named, ...wrong] : [] };
+  const input = packScript(steps);
+  // A gateway takes nothing below what its calldata alone may cost (EIP-7623).
+  const gasLimit = base.gasLimit + input.length * CALLDATA_GAS;
+  return { ...base, gasLimit, to, input, accessList: isListed ? [...named, ...wrong] : [] };
 }

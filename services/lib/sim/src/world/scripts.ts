@@ -94,7 +94,8 @@ export class ScriptWriter {
 
   #simple(self: Uint8Array): Step {
     const random = this.#random;
-    const op = random.pick(SIMPLE);
+    const drawn = random.pick(SIMPLE);
+    const op = this.#habits.isTimeless && (drawn === "blockNumber" || drawn === "blockHash") ? "read" : drawn;
     // A sender that never sent does not exist, and its code hash tells.
     const isSender = op === "codeHash" && random.chance(0.5);
     const near = this.#isNear || random.chance(0.3) ? this.#next(self) : this.account();

@@ -48,6 +48,8 @@ export interface Habits {
   creates: number;
   /** Two transactions with one nonce. */
   rivals: number;
+  /** No step sees anything of a block. */
+  isTimeless: boolean;
   depthMax: number;
   stepsMax: number;
 }
@@ -57,6 +59,8 @@ export interface WorldOptions {
   isToy: boolean;
   /** Few accounts, and as much on them at once as can be. */
   isContended?: boolean;
+  /** Nothing that it does depends on the number, time or hash of a block. */
+  isTimeless?: boolean;
   /** For worlds that are the same over any number of partitions. */
   partitionsFixed?: number;
 }
@@ -80,12 +84,12 @@ const BALANCES = [0, 50, 1_000, 1_000_000];
 export function makeWorld(
   module: Pick<EngineModule, "keccak256">,
   random: Random,
-  { isToy, isContended = false, partitionsFixed }: WorldOptions,
+  { isToy, isContended = false, isTimeless = false, partitionsFixed }: WorldOptions,
 ): World {
   const isTight = isContended || random.chance(0.3);
   const drawn = isTight ? 2 : random.chance(0.1) ? 8 : random.between(2, 4);
   const partitions = partitionsFixed ?? drawn;
-  const habits = { ...drawHabits(random), ...(isContended ? CONTENDED : {}) };
+  const habits = { ...drawHabits(random), ...(isContended ? CONTENDED : {}), isTimeless };
   const contractCount = isTight ? random.between(3, 5) : random.between(drawn, 8);
   const senderCount = isTight ? random.between(3, 6) : random.between(2, 5);
   const isEven = random.chance(0.7);
@@ -111,7 +115,7 @@ export function makeWorld(
     isToy
       ? drawToy(random, sender, nonce, { contracts, senders, owners }, habits)
       : drawTransaction(random, sender, nonce, scripts, habits);
-  const transactions = planTransactions(module, random, senders, draw, habits.rivals);
+  const transactions = planTransactions(module, random, senders, draw, isTimeless ? 0 : habits.rivals);
   return {
     ...{ partitions, senders, contracts, scripts, transactions, owners: indexRanges({ ...evenRangeMap(partitions), pins }) },
     genesis: genesisOf(module, existing, pins),
@@ -130,6 +134,7 @@ function drawHabits(random: Random): Habits {
     listedWrong: random.pick([0, 0.3, 0.8]),
     creates: random.pick([0, 0.05, 0.2]),
     rivals: random.pick([0, 0, 0.05]),
+    isTimeless: false,
     depthMax: random.between(1, 3),
     stepsMax: random.between(1, 4),
   };

@@ -75,7 +75,10 @@ export interface CallRequest {
 
 /** What a call touched. Precompiles are in neither list. */
 export interface CallAccess {
-  /** As in `CallRequest.accessList`, ascending: accounts and slots, as `eth_createAccessList` answers (without sender and `to` if no slot of theirs). */
+  /**
+   * As in `CallRequest.accessList`, ascending: accounts and slots, as `eth_createAccessList` answers (without sender and `to` if no
+   * slot of theirs).
+   */
   accessList: Uint8Array;
   /** Packed (u8 mode, b20 address)*, ascending by address, as in a touch record. */
   touches: Uint8Array;
@@ -83,7 +86,8 @@ export interface CallAccess {
 
 export type CallResult =
   | { status: "success" | "revert"; gasUsed: number; output: Uint8Array; access: CallAccess | null }
-  | { status: "halt"; gasUsed: number; why: string; access: CallAccess | null } // geth's wording: "out of gas", "invalid opcode: ...", "stack underflow ..."
+  /** `why` in geth's wording: "out of gas", "invalid opcode: ...", "stack underflow ...". */
+  | { status: "halt"; gasUsed: number; why: string; access: CallAccess | null }
   | { status: "funds" } // the sender's balance is below the value
   | { status: "missing"; cells: Uint8Array } // read request for the cells that another partition owns; all that one run can tell
   | { status: "unsealed"; block: number } // it asks for the hash of a block without a seal
@@ -135,8 +139,8 @@ export interface Proposal {
   touches: Uint8Array; // packed touch records of all members, in order
   writes: Uint8Array; // packed cells that those wrote, ascending by address
   /**
-   * Read request for allowed cells that were not given, over all members. Not empty: results, touches and writes are provisional (a
-   * missing cell read as its last known value, else as empty, so that one run finds as much as it can); fetch and propose again.
+   * Read request for allowed cells that were not given, over all members. Not empty: results, touches and writes are provisional
+   * (a missing cell read as its last known value, else as empty, so that one run finds as much as it can); fetch and propose again.
    */
   missing: Uint8Array;
 }
@@ -176,8 +180,8 @@ export interface Engine {
   /** Makes BLOCKHASH(number) known and lets versions older than number - 64 go. */
   seal(number: number, hash: Uint8Array): void;
   /**
-   * For packed b20 addresses, present state: NONCE_STATE_BYTES each: u64 next nonce, u8 1 if the account has a balance else 0, b32
-   * hash of the transaction that wrote the nonce.
+   * For packed b20 addresses, present state: NONCE_STATE_BYTES each: u64 next nonce, u8 1 if the account has a balance else 0,
+   * b32 hash of the transaction that wrote the nonce.
    */
   nonces(addresses: Uint8Array): Uint8Array;
   /** Values for a read request, as packed cells in the same order; or why not. */

@@ -87,7 +87,7 @@ export interface AbortEntry {
   index: number;
   group: Position;
 }
-/** A range of addresses whose cells go from one partition to another at a block boundary. Bounds inclusive, 40 lower-case hex digits. */
+/** Addresses whose cells go from one partition to another at a block boundary. Bounds inclusive, 40 lower-case hex digits. */
 export interface MovedRange {
   from: PartitionId;
   to: PartitionId;

@@ -51,8 +51,8 @@ export const TX_CREATES = 1;
 export const TX_HAS_VALUE = 2;
 
 /**
- * Modes of a declared or touched account. `write` waits for all, `read` is shared, `code` never waits: only the code of a contract
- * that stands there already, which no transaction can change any more (EIP-6780).
+ * Modes of a declared or touched account. `write` waits for all, `read` is shared, `code` never waits: only the code of a
+ * contract that stood there at the last block boundary, which no transaction can change any more (EIP-6780).
  */
 export const MODE = { read: 0, write: 1, code: 2 } as const;
 /** A transaction that missed so often runs in the whole-system group at the end of its block. */

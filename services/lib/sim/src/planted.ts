@@ -6,8 +6,8 @@ import { ALL_RULES } from "@meridian/core";
 import type { Rules } from "@meridian/core";
 
 /**
- * What ports can break. `fence`: the server stores an append whatever stands before it. `applies`: each `apply` stands in the logs
- * twice, which is harmless only with the rule `appliesOnce`.
+ * What ports can break. `fence`: the server stores an append whatever stands before it. `applies`: each `apply` stands in the
+ * logs twice, which is harmless only with the rule `appliesOnce`.
  */
 export type PortMutant = "fence" | "applies";
 

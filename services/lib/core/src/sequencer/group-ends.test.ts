@@ -6,20 +6,7 @@ import { txAttempt } from "../transactions.ts";
 import { takeNonces } from "./asks.ts";
 import { beatOf, takeGroupProposal, takeReport, tickSequencer } from "./lead.ts";
 import type { SequencerLimits } from "./limits.ts";
-import {
-  on,
-  write,
-  tx,
-  said,
-  send,
-  next,
-  report,
-  propose,
-  records,
-  patient,
-  leadCopy,
-  abort,
-} from "./testing/group-steps.ts";
+import { on, write, tx, said, send, next, report, propose, records, patient, leadCopy, abort } from "./testing/group-steps.ts";
 import type { TestLeader } from "./testing/index.ts";
 import {
   codesOf,

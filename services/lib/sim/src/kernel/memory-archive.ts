@@ -1,5 +1,16 @@
 /** An archive's store in memory, with the behaviour of the one on disk. It outlives the processes that use it, as a disk does. */
-import { TX, assert, logColumns, logMatches, logOffset, readU32, resultGasUsed, resultLogCount, sameBytes } from "@meridian/core";
+import {
+  TX,
+  assert,
+  bloomMayMatch,
+  logColumns,
+  logMatches,
+  logOffset,
+  readU32,
+  resultGasUsed,
+  resultLogCount,
+  sameBytes,
+} from "@meridian/core";
 import type { ArchiveLog, AssembledBlock, ChainHead, PreparedFilter } from "@meridian/core";
 import type { ArchiveStore, LogBudget, StoredBlock, StoredBody, StoredTransaction } from "@meridian/store";
 
@@ -155,6 +166,7 @@ function transactionOf(row: Row | undefined, index: number): StoredTransaction |
 
 function collect({ assembled, stored }: Row, filter: PreparedFilter, budget: LogBudget, found: ArchiveLog[]): void {
   const { results, resultOffsets, transactions, transactionOffsets, count } = assembled;
+  if (!bloomMayMatch(filter, assembled.logsBloom, 0)) return;
   for (let index = 0, logIndex = 0; index < count; index++) {
     const at = resultOffsets[index]!;
     for (let log = 0; log < resultLogCount(results, at); log++, logIndex++) {

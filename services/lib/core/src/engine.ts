@@ -76,8 +76,8 @@ export interface CallRequest {
 /** What a call touched. Precompiles are in neither list. */
 export interface CallAccess {
   /**
-   * As in `CallRequest.accessList`, ascending: accounts and slots, as `eth_createAccessList` answers (without sender and `to` if no
-   * slot of theirs).
+   * As in `CallRequest.accessList`, ascending: accounts and slots, as `eth_createAccessList` answers (without sender
+   * and `to` if no slot of theirs).
    */
   accessList: Uint8Array;
   /** Packed (u8 mode, b20 address)*, ascending by address, as in a touch record. */
@@ -140,7 +140,8 @@ export interface Proposal {
   writes: Uint8Array; // packed cells that those wrote, ascending by address
   /**
    * Read request for allowed cells that were not given, over all members. Not empty: results, touches and writes are provisional
-   * (a missing cell read as its last known value, else as empty, so that one run finds as much as it can); fetch and propose again.
+   * (a missing cell read as its last known value, else as empty, so that one run finds as much as it can); fetch and propose
+   * again.
    */
   missing: Uint8Array;
 }

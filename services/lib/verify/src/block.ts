@@ -23,6 +23,7 @@ import {
   txRaw,
 } from "@meridian/core";
 import { addressBytes } from "./cells.ts";
+import type { Crossing } from "./crossing.ts";
 import type { Differences } from "./difference.ts";
 import type { Header } from "./header.ts";
 import type { Outcome } from "./replay.ts";
@@ -40,6 +41,7 @@ export interface BlockContext {
   replayer: Replayer;
   common: Common;
   differences: Differences;
+  crossing: Crossing;
 }
 
 type Report = (field: string, published: unknown, replayed: unknown) => void;
@@ -120,7 +122,9 @@ async function replayTransaction(
   compareRecord(context, transaction, sender, transactions, at, report);
 
   if (resultReason(results, resultAt) === REASON.void) return replayVoid(context, transaction, sender, results, resultAt, report);
+  context.state.forgetTouched();
   const outcome = await attempt(() => context.replayer.run(transaction));
+  context.crossing.note(context.state.touched);
   if ("invalid" in outcome) {
     report("status", resultStatus(results, resultAt), `invalid: ${outcome.invalid}`);
     return null;

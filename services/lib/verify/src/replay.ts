@@ -4,6 +4,7 @@ import { Common, Hardfork, Mainnet } from "@ethereumjs/common";
 import type { TypedTransaction } from "@ethereumjs/tx";
 import { type VM, createVM, runTx } from "@ethereumjs/vm";
 import type { LogView } from "@meridian/core";
+import { keepJumpTargets } from "./jump-cache.ts";
 import type { ReplayState } from "./state.ts";
 
 /** What the other implementation made of a transaction. */
@@ -40,6 +41,7 @@ export class Replayer {
 
   /** @param hashOf the hash of an earlier block, for BLOCKHASH */
   static async open(state: ReplayState, rules: Common, hashOf: (number: number) => Promise<Uint8Array>): Promise<Replayer> {
+    await keepJumpTargets();
     const blockchain = {
       getBlock: (number: number) => hashOf(number).then((hash) => ({ hash: () => hash })),
       putBlock: () => Promise.resolve(),

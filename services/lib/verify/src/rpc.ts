@@ -45,6 +45,10 @@ export class RpcSource implements ChainSource {
     return { chainId, cells: bytesOfHex(cells), genesisHash: bytesOfHex(genesisHash) };
   }
 
+  rangeMap(): Promise<RangeMap> {
+    return this.#call<RangeMap>("meridian_rangeMap");
+  }
+
   async latest(): Promise<number> {
     return Number(await this.#call<string>("eth_blockNumber"));
   }
@@ -71,7 +75,7 @@ export class RpcSource implements ChainSource {
   }
 
   async snapshot(atMost: number): Promise<PublishedSnapshot[] | undefined> {
-    const { partitions } = await this.#call<RangeMap>("meridian_rangeMap");
+    const { partitions } = await this.rangeMap();
     const kept = await Promise.all(partitions.map(({ id }) => this.#call<Manifest[]>("meridian_snapshot", id)));
     const blocks = (kept[0] ?? []).map(({ block }) => block).filter((block) => block <= atMost);
     for (const block of blocks.toSorted((left, right) => right - left)) {

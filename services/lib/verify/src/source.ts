@@ -1,5 +1,5 @@
 /** Where the published chain comes from. The command reads it over JSON-RPC; tests plant their errors here. */
-import type { SnapshotManifest } from "@meridian/core";
+import type { RangeMap, SnapshotManifest } from "@meridian/core";
 
 /** A block as it was published: header RLP, packed transaction records and packed results in published order. */
 export interface PublishedBlock {
@@ -23,6 +23,8 @@ export interface PublishedSnapshot extends Pick<SnapshotManifest, "partition" | 
 
 export interface ChainSource {
   genesis(): Promise<Genesis>;
+  /** The range map in force now. */
+  rangeMap(): Promise<RangeMap>;
   /** Number of the last sealed block. */
   latest(): Promise<number>;
   /** The published block; undefined if the chain does not have it (any more). */

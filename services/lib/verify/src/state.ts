@@ -31,6 +31,7 @@ export class ReplayState implements StateManagerInterface {
   readonly #originals = new Map<string, Uint8Array>();
   readonly #accountsBefore = new Map<string, AccountRecord | undefined>();
   readonly #slotsBefore = new Map<string, Map<string, Uint8Array>>();
+  readonly #touched = new Set<string>();
 
   getAccount(address: Address): Promise<Account | undefined> {
     const record = this.#accounts.get(address.toString());
@@ -72,7 +73,9 @@ export class ReplayState implements StateManagerInterface {
   }
 
   getStorage(address: Address, key: Uint8Array): Promise<Uint8Array> {
-    return Promise.resolve(this.#slot(address.toString(), bytesToHex(key)));
+    const account = address.toString();
+    this.#touched.add(account);
+    return Promise.resolve(this.#slot(account, bytesToHex(key)));
   }
 
   putStorage(address: Address, key: Uint8Array, value: Uint8Array): Promise<void> {
@@ -101,6 +104,15 @@ export class ReplayState implements StateManagerInterface {
     const start = this.#checkpoints.pop() ?? 0;
     while (this.#undo.length > start) this.#undo.pop()?.();
     return Promise.resolve();
+  }
+
+  /** Accounts whose storage was read or written, or whose balance or code changed, since `forgetTouched`. */
+  get touched(): ReadonlySet<string> {
+    return this.#touched;
+  }
+
+  forgetTouched(): void {
+    this.#touched.clear();
   }
 
   /** Balance of an account without noting a touch. */
@@ -150,6 +162,8 @@ export class ReplayState implements StateManagerInterface {
   #setAccount(address: string, record: AccountRecord | undefined): void {
     const before = this.#accounts.get(address);
     if (!this.#accountsBefore.has(address)) this.#accountsBefore.set(address, before);
+    // A nonce alone is no touch: it is kept by the sender's partition beside whatever runs.
+    if (!sameFunds(before, record)) this.#touched.add(address);
     this.#undo.push(() => (before === undefined ? this.#accounts.delete(address) : this.#accounts.set(address, before)));
     if (record === undefined) this.#accounts.delete(address);
     else this.#accounts.set(address, record);
@@ -161,6 +175,7 @@ export class ReplayState implements StateManagerInterface {
 
   #setSlot(address: string, slot: string, value: Uint8Array): void {
     const before = this.#slot(address, slot);
+    this.#touched.add(address);
     this.#noteOriginal(address, slot, before);
     let slotsBefore = this.#slotsBefore.get(address);
     if (slotsBefore === undefined) this.#slotsBefore.set(address, (slotsBefore = new Map<string, Uint8Array>()));
@@ -212,6 +227,12 @@ function stripZeros(value: Uint8Array): Uint8Array {
   let start = 0;
   while (start < value.length && value[start] === 0) start++;
   return start === 0 ? value : value.slice(start);
+}
+
+/** Balance and code are the same; an account that is not there has none of either. */
+function sameFunds(left: AccountRecord | undefined, right: AccountRecord | undefined): boolean {
+  const [leftHash, rightHash] = [left?.codeHash ?? EMPTY_CODE_HASH, right?.codeHash ?? EMPTY_CODE_HASH];
+  return (left?.balance ?? 0n) === (right?.balance ?? 0n) && (leftHash === rightHash || sameElement(leftHash, rightHash));
 }
 
 function sameElement(left: Uint8Array, right: Uint8Array): boolean {

@@ -11,6 +11,7 @@ import { IoError } from "@meridian/core";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { replayBlock } from "./block.ts";
 import { importCells } from "./cells.ts";
+import { Crossing } from "./crossing.ts";
 import { type Difference, Differences } from "./difference.ts";
 import { type Header, readHeader } from "./header.ts";
 import { Lattice } from "./lattice.ts";
@@ -33,6 +34,8 @@ export interface VerifyReport {
   start: string; // "genesis" or "snapshot of block N"
   transactions: number;
   blocks: number;
+  /** Transactions that touched accounts of more than one partition. */
+  crossed: number;
   differences: Difference[];
   /** Hash and digest of the last compared block, 0x hex. */
   head: { number: number; hash: string; digest: string };
@@ -50,13 +53,15 @@ export async function verify(source: ChainSource, options: VerifyOptions): Promi
   if (options.from > to) {
     throw new IoError({ code: "NOTHING_TO_COMPARE", text: `from block ${options.from} to block ${to} there is none` }, "never");
   }
-  const run = new Run(source, common, differences);
+  const crossing = new Crossing(await source.rangeMap());
+  const run = new Run(source, common, differences, crossing);
   const snapshot = options.snapshot ? await source.snapshot(options.from - 1) : undefined;
   if (snapshot === undefined) await run.startAtGenesis(genesis);
   else await run.startAtSnapshot(snapshot);
   const start = snapshot === undefined ? "genesis" : `snapshot of block ${run.number}`;
   await run.replayTo(to, options.onProgress);
-  return { start, transactions: run.transactions, blocks: run.blocks, differences: differences.list, head: run.head() };
+  const { transactions, blocks } = run;
+  return { start, transactions, blocks, crossed: crossing.count, differences: differences.list, head: run.head() };
 }
 
 class Run {
@@ -65,15 +70,17 @@ class Run {
   readonly #source: ChainSource;
   readonly #common: Common;
   readonly #differences: Differences;
+  readonly #crossing: Crossing;
   readonly #state = new ReplayState();
   readonly #lattice = new Lattice();
   readonly #hashes = new Map<number, Uint8Array>();
   #header: Header | undefined;
 
-  constructor(source: ChainSource, common: Common, differences: Differences) {
+  constructor(source: ChainSource, common: Common, differences: Differences, crossing: Crossing) {
     this.#source = source;
     this.#common = common;
     this.#differences = differences;
+    this.#crossing = crossing;
   }
 
   get number(): number {
@@ -121,7 +128,8 @@ class Run {
         return;
       }
       this.#compareChain(number, header);
-      const context = { state: this.#state, replayer, common: this.#common, differences: this.#differences };
+      const [state, common, differences] = [this.#state, this.#common, this.#differences];
+      const context = { state, replayer, common, differences, crossing: this.#crossing };
       this.transactions += await replayBlock(context, header, published);
       this.blocks += 1;
       this.#compareDigest(header);

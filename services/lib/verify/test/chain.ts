@@ -109,6 +109,9 @@ export class TestChain implements ChainSource {
   genesis() {
     return Promise.resolve({ chainId: CHAIN_ID, cells: this.#cells, genesisHash: sha256(this.#cells) });
   }
+  rangeMap() {
+    return Promise.resolve(MAP);
+  }
   latest() {
     return Promise.resolve(this.blocks.length - 1);
   }

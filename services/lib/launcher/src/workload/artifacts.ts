@@ -14,8 +14,16 @@ const FILES = {
 
 export type ArtifactName = keyof typeof FILES;
 
+const read = new Map<ArtifactName, CompiledContract>();
+
 /** @throws IoError ARTIFACT if the package's file is not what it should be */
 export function artifact(name: ArtifactName): CompiledContract {
+  const known = read.get(name) ?? readArtifact(name);
+  read.set(name, known);
+  return known;
+}
+
+function readArtifact(name: ArtifactName): CompiledContract {
   const file = fileURLToPath(import.meta.resolve(FILES[name]));
   const { abi, bytecode } = JSON.parse(readFileSync(file, "utf8")) as { abi?: Abi; bytecode?: string };
   if (abi === undefined || bytecode === undefined || !/^(0x)?[0-9a-f]+$/i.test(bytecode)) {

@@ -1,4 +1,5 @@
 /** What one partition's actor needs from outside. Tests and the simulator pass fakes. */
+import { EXCEEDED_GAS } from "@meridian/core";
 import type { Bus, CallRequest, Clock, Engine, PartitionId, Rules, Telemetry } from "@meridian/core";
 
 export interface ActorPorts {
@@ -62,10 +63,13 @@ export interface ActorLimits {
   grantPauseMsMax: number;
   /** Groups that run at home here at once. */
   groupsMax: number;
-  /** Rounds of fetching before the later half of a group's members is deferred; a single member may need more. */
+  /** Rounds of fetching for a group before those of its members that are not done have to wait. */
   groupRoundsMax: number;
-  /** Rounds that a member alone may need: a cell costs 2,100 gas at least, a transaction has 16,777,216 at most. */
-  soloRoundsMax: number;
+  /** Engine time for a group before the same, however few rounds it had; but so many it has in any case. */
+  groupMsMax: number;
+  groupRoundsMin: number;
+  /** In the whole-system group: gas limit of its first member times runs before it ends as `exceeded`. */
+  exceededGas: number;
   /** A proposal, about, before the later half of its members is deferred. */
   groupBytesMax: number;
   /** A proposal is said again after this long. */
@@ -104,7 +108,9 @@ export const ACTOR_LIMITS: ActorLimits = {
   grantPauseMsMax: 250,
   groupsMax: 1_024,
   groupRoundsMax: 64,
-  soloRoundsMax: 8_192,
+  groupMsMax: 1_000,
+  groupRoundsMin: 4,
+  exceededGas: EXCEEDED_GAS,
   groupBytesMax: 6 * 1024 * 1024,
   proposalRepeatMs: 250,
   missTracesMax: 16,

@@ -16,6 +16,11 @@ function resultOf(reason: number): Uint8Array {
 
 test.each<[what: string, result: Uint8Array, reason: string | undefined]>([
   ["value that is not there", resultOf(REASON.void), "the sender's balance is below the value that the transaction carries"],
+  [
+    "too many rounds",
+    resultOf(REASON.exceeded),
+    "the transaction follows too long a chain of cells over several partitions for its gas limit",
+  ],
   ["a revert", resultOf(REASON.revert), undefined],
   ["a halt", resultOf(REASON.halt), undefined],
 ])("%s", (_what, results, reason) => {

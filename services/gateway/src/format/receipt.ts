@@ -59,6 +59,8 @@ export function reasonText(results: Uint8Array, at: number): string | null {
   switch (resultReason(results, at)) {
     case REASON.void:
       return "the sender's balance is below the value that the transaction carries";
+    case REASON.exceeded:
+      return "the transaction follows too long a chain of cells over several partitions for its gas limit";
     default:
       return null;
   }

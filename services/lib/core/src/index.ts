@@ -89,6 +89,8 @@ export type {
 export { evenRangeMap, indexRanges, ownedBy } from "./ranges.ts";
 export type { PartitionId, RangeIndex, RangeMap } from "./ranges.ts";
 export {
+  EXCEEDED_GAS,
+  EXCEEDED_GAS_LIMIT_MIN,
   REASON,
   RESULT,
   resultBytes,

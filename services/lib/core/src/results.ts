@@ -36,10 +36,20 @@ export const RESULT = {
 } as const;
 
 /**
- * Why a transaction failed. `void` is a rule of this chain, not of the EVM: at its turn the sender does not have the value any
- * more, so the transaction uses up its nonce and all of its gas and changes nothing else (see docs/adr/0007-failed-by-rule.md).
+ * Why a transaction failed. `void` and `exceeded` are rules of this chain, not of the EVM; both use up the nonce and all of the
+ * gas and change nothing else (docs/adr/0007-failed-by-rule.md). `void`: at its turn the sender does not have the value any more.
+ * `exceeded`: even alone in the whole-system group it asked one partition after another for one more cell each, until running it
+ * again had cost more than `EXCEEDED_GAS` (docs/adr/0021-bounded-rounds.md).
  */
-export const REASON = { none: 0, revert: 1, halt: 2, void: 4 } as const;
+export const REASON = { none: 0, revert: 1, halt: 2, void: 4, exceeded: 5 } as const;
+
+/** Gas limit times runs in the whole-system group, above which a transaction ends as `exceeded`: 64 runs of the largest one. */
+export const EXCEEDED_GAS = 1_073_741_824;
+/**
+ * No transaction with a gas limit below this ever does: each run finds at least one cell that costs it 1,300 gas or more (an
+ * account, 2,600 gas, may take two runs: its record, then its code).
+ */
+export const EXCEEDED_GAS_LIMIT_MIN = 1_000_000;
 
 export const resultBytes = (results: Uint8Array, at: number): number => readU32(results, at + RESULT.bytes);
 export const resultIndex = (results: Uint8Array, at: number): number => readU32(results, at + RESULT.index);

@@ -20,9 +20,10 @@ export const TOUCH = { bytes: 0, index: 4, why: 8, count: 10, value: 12, account
  * How a transaction's turn went. `complete`: it has a result. The others are misses: nothing of it counts and it is sequenced
  * again. `outside`: it touched an account that it may not touch at this turn, or in a way that its mode does not allow.
  * `follows`: the sender's transaction before it missed. `unsealed`: it asked for the hash of a block without a seal. `deferred`:
- * its group's proposal was too large. Only `outside` counts as an attempt.
+ * its group was too large, or took too long, and it is not the first of those that were not done. `exceeded`: it is the first
+ * (docs/adr/0021-bounded-rounds.md). Only `outside` and `exceeded` count as an attempt.
  */
-export const WHY = { complete: 0, outside: 1, follows: 2, unsealed: 3, deferred: 4 } as const;
+export const WHY = { complete: 0, outside: 1, follows: 2, unsealed: 3, deferred: 4, exceeded: 5 } as const;
 
 export const touchBytes = (touches: Uint8Array, at: number): number => readU32(touches, at + TOUCH.bytes);
 export const touchIndex = (touches: Uint8Array, at: number): number => readU32(touches, at + TOUCH.index);

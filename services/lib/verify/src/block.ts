@@ -3,6 +3,7 @@ import { type TypedTransaction, Capability, createTxFromRLP } from "@ethereumjs/
 import { bigIntToUnpaddedBytes, bytesToHex, generateAddress } from "@ethereumjs/util";
 import type { Common } from "@ethereumjs/common";
 import {
+  EXCEEDED_GAS_LIMIT_MIN,
   REASON,
   RESULT,
   TX,
@@ -121,7 +122,10 @@ async function replayTransaction(
   const sender = transaction.getSenderAddress().toString();
   compareRecord(context, transaction, sender, transactions, at, report);
 
-  if (resultReason(results, resultAt) === REASON.void) return replayVoid(context, transaction, sender, results, resultAt, report);
+  const reason = resultReason(results, resultAt);
+  if (reason === REASON.void || reason === REASON.exceeded) {
+    return replayFailedByRule(context, transaction, sender, results, resultAt, report);
+  }
   context.state.forgetTouched();
   const outcome = await attempt(() => context.replayer.run(transaction));
   context.crossing.note(context.state.touched);
@@ -194,10 +198,11 @@ function describeLog(log: { address: Uint8Array; topics: Uint8Array[]; data: Uin
 }
 
 /**
- * A receipt that failed by the rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and
- * changes nothing else. It is not believed: the balance must be below the value.
+ * A receipt that failed by a rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and
+ * changes nothing else. It is not believed: with `void` the balance must be below the value, with `exceeded` the gas limit must be
+ * so large that the transaction could need too many runs.
  */
-function replayVoid(
+function replayFailedByRule(
   { state }: BlockContext,
   transaction: TypedTransaction,
   sender: string,
@@ -209,8 +214,11 @@ function replayVoid(
     if (published !== replayed) report(field, published, replayed);
   };
   const balance = state.balanceOf(sender);
-  if (balance >= transaction.value) {
+  if (resultReason(results, at) === REASON.void && balance >= transaction.value) {
     report("reason", REASON_NAME[REASON.void], `the sender's balance ${balance} covers the value ${transaction.value}`);
+  }
+  if (resultReason(results, at) === REASON.exceeded && transaction.gasLimit < EXCEEDED_GAS_LIMIT_MIN) {
+    report("reason", REASON_NAME[REASON.exceeded], `the gas limit ${transaction.gasLimit} is below ${EXCEEDED_GAS_LIMIT_MIN}`);
   }
   compare("status", resultStatus(results, at), 0);
   compare("gasUsed", BigInt(resultGasUsed(results, at)), transaction.gasLimit);

@@ -151,6 +151,12 @@ test.each<[what: string, block: number, plant: (block: PublishedBlock) => Publis
   ["a byte of a log", 3, inResult(0, RESULT.output + 25 + 31, 9), /^block 3, transaction 0 .* log 0: /],
   ["a created address", 1, inResult(0, RESULT.address, 9), /^block 1, transaction 0 .* created address: /],
   ["a success called void", 3, inResult(0, RESULT.reason, 4), /^block 3, transaction 0 .* covers the value 0$/],
+  [
+    "a success called exceeded",
+    3,
+    inResult(0, RESULT.reason, 5),
+    /^block 3, transaction 0 .* the gas limit \d+ is below 1000000$/,
+  ],
   ["a log of the other partition", 7, inResult(2, RESULT.output + 25 + 31, 8), /^block 7, transaction 2 .* log 0: /],
   ["a revert of the other partition called a success", 7, inResult(5, RESULT.status, 1), /^block 7, transaction 5 .* status: /],
   ["enough funds called too little", 3, inResult(3, RESULT.reason, 4), /^block 3, transaction 3 .* covers the value 5$/],

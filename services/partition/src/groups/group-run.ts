@@ -4,13 +4,16 @@
  * G1. A proposal is what the engine made in one run of all members on granted cells; what is missing is fetched and everything
  *     runs again.
  * G2. It is only said: the state changes when `apply` is read. So it may be said, lost and said again at will.
- * G3. Every round brings cells that were missing. Members that need too many rounds or too much room are deferred, the later
- *     ones first; a single member always gets its turn.
+ * G3. Every round brings cells that were missing, and may show that more are. After too many rounds, or too much time of the
+ *     engine, the members that are done are proposed and the others deferred, the later half of them first. If not even the
+ *     first one is done, it is `exceeded`: a miss that counts as an attempt. So each group brings somebody further.
  * G4. What is written without being read (that a sender's first transaction came to an end) is missing too, until its owner has
  *     granted: an owner where the group still waits must not get writes, for those before it in the queue come first.
+ * G5. In the whole-system group nothing comes after `exceeded`: the first member goes on alone until its runs have cost too much
+ *     gas, then it ends with this as its result (docs/adr/0021-bounded-rounds.md). No clock has a part in that.
  */
 import { SUBJECT, encodeGroupProposal } from "@meridian/bus";
-import { assert, cellsOwnedBy, commitEarly, concatBytes, loosened, proposalOf, txOffsets } from "@meridian/core";
+import { assert, cellsOwnedBy, commitEarly, concatBytes, loosened, proposalOf, txGasLimit, txOffsets } from "@meridian/core";
 import type { Clock, Engine, GroupProposal, Headers, OpenGroup, PartitionState, Proposal, Telemetry, Wire } from "@meridian/core";
 import { wait } from "@meridian/process";
 import type { PartitionMetrics } from "../metrics.ts";
@@ -18,7 +21,7 @@ import type { ActorLimits } from "../ports.ts";
 import { spanOf } from "../span.ts";
 import type { Turns } from "../turns.ts";
 import { Grants } from "./grants.ts";
-import { deferredTouches, messageOf, proposalBytes } from "./proposal.ts";
+import { deferredTouches, exceededEnd, exceededMiss, messageOf, proposalBytes } from "./proposal.ts";
 
 export interface GroupPorts {
   wire: Wire;
@@ -44,7 +47,9 @@ export class GroupRun {
   readonly ended = new AbortController();
   /** How many members run; the others are deferred. */
   #members: number;
-  #rounds = 0;
+  #runs = 0;
+  /** Time that the runs have taken. */
+  #engineMs = 0;
 
   constructor(ports: GroupPorts, source: GroupSource, limits: ActorLimits, group: OpenGroup) {
     this.#ports = ports;
@@ -66,10 +71,10 @@ export class GroupRun {
     const startedAt = clock.now();
     try {
       const proposal = await this.#complete(span.headers());
-      span.set({ rounds: this.#rounds, proposed: proposal !== null });
+      span.set({ rounds: this.#runs, proposed: proposal !== null });
       span.end();
       if (proposal === null) return;
-      metrics.groupRounds(this.#rounds);
+      metrics.groupRounds(this.#runs);
       metrics.proposalMs(clock.now() - startedAt);
       await this.#say(proposal, span.headers());
     } catch (error) {
@@ -78,23 +83,23 @@ export class GroupRun {
     }
   }
 
-  /** Runs the members until nothing is missing; null if the group ended first. */
+  /** Runs the members until nothing is missing or it takes too long; null if the group ended first. */
   async #complete(headers: Headers): Promise<GroupProposal | null> {
-    const { groupBytesMax, groupRoundsMax, soloRoundsMax } = this.#limits;
+    const { transactions, whole } = this.#group;
     const given: Uint8Array[] = [];
-    for (let rounds = 1; ; rounds++) {
+    for (;;) {
       const proposal = await this.#propose(given);
       if (proposal === null) return null;
-      const deferred = deferredTouches(this.#group.transactions, this.#offsets, this.#members);
       const missing = proposal.missing.length > 0 ? proposal.missing : this.#grants.ungranted(proposal.writes); // G4
-      const isComplete = missing.length === 0;
-      const isTooMuch = isComplete ? proposalBytes(proposal, deferred) > groupBytesMax : rounds >= groupRoundsMax;
-      if (isComplete && (!isTooMuch || this.#members === 1)) return this.#message(proposal, deferred);
-      assert(rounds <= soloRoundsMax, "a group needs more rounds than its gas can pay for");
-      if (isTooMuch && this.#members > 1) {
-        this.#members = Math.ceil(this.#members / 2);
-        rounds = 0;
-        continue;
+      const isDone = missing.length === 0;
+      if (isDone && (this.#members === 1 || this.#fits(proposal))) return this.#message(proposal);
+      if (isDone || (proposal.missing.length > 0 && this.#isTooLong(given.length))) {
+        if (this.#members > 1) {
+          this.#members = Math.ceil(this.#members / 2);
+          continue;
+        }
+        if (!whole) return this.#message(exceededMiss(transactions));
+        if ((given.length + 1) * txGasLimit(transactions, 0) > this.#limits.exceededGas) return this.#exceeded(headers); // G5
       }
       const cells = await this.#grants.fetch(missing, headers, this.ended);
       if (cells === null) return null;
@@ -102,9 +107,37 @@ export class GroupRun {
     }
   }
 
+  #isTooLong(rounds: number): boolean {
+    const { groupRoundsMax, groupRoundsMin, groupMsMax } = this.#limits;
+    return rounds >= groupRoundsMax || (rounds >= groupRoundsMin && this.#engineMs >= groupMsMax);
+  }
+
+  #fits(proposal: Proposal): boolean {
+    return proposalBytes(proposal, this.#deferred()) <= this.#limits.groupBytesMax;
+  }
+
+  #deferred(): Uint8Array {
+    return deferredTouches(this.#group.transactions, this.#offsets, this.#members);
+  }
+
+  async #exceeded(headers: Headers): Promise<GroupProposal | null> {
+    const proposal = exceededEnd(this.#group.transactions);
+    for (;;) {
+      const missing = this.#grants.ungranted(proposal.writes); // G4
+      if (missing.length === 0) return this.#message(proposal);
+      if ((await this.#grants.fetch(missing, headers, this.ended)) === null) return null;
+    }
+  }
+
   #propose(given: readonly Uint8Array[]): Promise<Proposal | null> {
-    this.#rounds++;
-    return this.#ports.turns.take(() => (this.ended.signal.aborted ? null : this.#proposeNow(concatBytes(given))));
+    this.#runs++;
+    return this.#ports.turns.take(() => {
+      if (this.ended.signal.aborted) return null;
+      const startedAt = this.#ports.clock.now();
+      const proposal = this.#proposeNow(concatBytes(given));
+      this.#engineMs += this.#ports.clock.now() - startedAt;
+      return proposal;
+    });
   }
 
   #proposeNow(given: Uint8Array): Proposal {
@@ -121,7 +154,7 @@ export class GroupRun {
     }
   }
 
-  #message(proposal: Proposal, deferred: Uint8Array): GroupProposal {
+  #message(proposal: Proposal): GroupProposal {
     const { state, engine } = this.#source;
     const { owners, partition, rules } = state;
     assert(owners !== null, "a group runs before genesis");
@@ -131,7 +164,7 @@ export class GroupRun {
       const writes = cellsOwnedBy(proposal.writes, (bytes, at) => ownerOf(bytes, at) === partition);
       commitEarly(state, this.#group, writes, engine);
     }
-    return messageOf(partition, this.#group.position, proposal, deferred, ownerOf);
+    return messageOf(partition, this.#group.position, proposal, this.#deferred(), ownerOf);
   }
 
   /** Again and again: a leader that is new, or did not hear it, needs it as well. */

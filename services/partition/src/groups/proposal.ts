@@ -1,9 +1,28 @@
 /** What a home says of its group: results, touches and writes, cut to what fits. Pure. */
-import { TOUCH, WHY, cellBytes, concatBytes, txIndex, writeU16, writeU32 } from "@meridian/core";
+import {
+  CELL,
+  DECLARED_BYTES,
+  NONCE_CELL_BYTES,
+  REASON,
+  RESULT,
+  TOUCH,
+  TX,
+  WHY,
+  cellBytes,
+  concatBytes,
+  txDeclared,
+  txGasLimit,
+  txIndex,
+  txNonce,
+  writeU16,
+  writeU32,
+  writeU64,
+} from "@meridian/core";
 import type { GroupProposal, PartitionId, Position, Proposal } from "@meridian/core";
 
 /** Besides the packed bytes of a proposal. */
 const MESSAGE_BYTES = 1_024;
+const NOTHING = new Uint8Array(0);
 
 /** The cells by the partition that owns them, ascending by partition; the order of the cells stays. */
 export function cellsByOwner(
@@ -34,14 +53,56 @@ export function cellsByOwner(
  * @param offsets where each member's record starts in `transactions`
  */
 export function deferredTouches(transactions: Uint8Array, offsets: Uint32Array, first: number): Uint8Array {
-  const touches = new Uint8Array((offsets.length - first) * TOUCH.accounts);
-  for (let member = first, at = 0; member < offsets.length; member++, at += TOUCH.accounts) {
-    writeU32(touches, at + TOUCH.bytes, TOUCH.accounts);
-    writeU32(touches, at + TOUCH.index, txIndex(transactions, offsets[member]!));
-    touches[at + TOUCH.why] = WHY.deferred;
-    writeU16(touches, at + TOUCH.count, 0);
-  }
-  return touches;
+  return concatBytes([...offsets.subarray(first)].map((at) => touchOf(txIndex(transactions, at), WHY.deferred, NOTHING)));
+}
+
+/** What is said of a group's first member, if it alone is why the group took too long: a miss that counts. */
+export const exceededMiss = (transactions: Uint8Array): Proposal => ({
+  results: NOTHING,
+  touches: touchOf(txIndex(transactions, 0), WHY.exceeded, NOTHING),
+  writes: NOTHING,
+  missing: NOTHING,
+});
+
+/**
+ * The end of a whole-system group's first member that nothing can be made of: as with `void` its nonce and all its gas are used
+ * up, and nothing else changes. What it would have touched is not known, so it is said to be what it has declared.
+ */
+export function exceededEnd(transactions: Uint8Array): Proposal {
+  const result = new Uint8Array(RESULT.output);
+  writeU32(result, RESULT.bytes, result.length);
+  writeU32(result, RESULT.index, txIndex(transactions, 0));
+  result[RESULT.reason] = REASON.exceeded;
+  writeU32(result, RESULT.logsOffset, result.length);
+  writeU64(result, RESULT.gasUsed, txGasLimit(transactions, 0));
+  const declared = transactions.slice(TX.declaredSet, TX.declaredSet + txDeclared(transactions, 0) * DECLARED_BYTES);
+  return {
+    results: result,
+    touches: touchOf(txIndex(transactions, 0), WHY.complete, declared),
+    writes: txNonce(transactions, 0) === 0 ? firstNonce(transactions) : NOTHING,
+    missing: NOTHING,
+  };
+}
+
+/** Says to the sender's owner that its first transaction came to an end (docs/adr/0017-first-transaction-visibility.md). */
+function firstNonce(transactions: Uint8Array): Uint8Array {
+  const cell = new Uint8Array(NONCE_CELL_BYTES);
+  cell[0] = CELL.nonce;
+  cell.set(transactions.subarray(TX.sender, TX.sender + 20), 1);
+  writeU64(cell, 21, 1);
+  cell.set(transactions.subarray(TX.hash, TX.hash + 32), 29);
+  return cell;
+}
+
+/** @param accounts packed (u8 mode, b20)*, ascending */
+function touchOf(index: number, why: number, accounts: Uint8Array): Uint8Array {
+  const touch = new Uint8Array(TOUCH.accounts + accounts.length);
+  writeU32(touch, TOUCH.bytes, touch.length);
+  writeU32(touch, TOUCH.index, index);
+  touch[TOUCH.why] = why;
+  writeU16(touch, TOUCH.count, accounts.length / DECLARED_BYTES);
+  touch.set(accounts, TOUCH.accounts);
+  return touch;
 }
 
 /**

@@ -145,6 +145,13 @@ export class TestPartitions {
     return { flush: this.chain.writer.flush, index: 0 };
   }
 
+  /** The same over the whole system. */
+  async appendWhole(records: Uint8Array[]): Promise<Position> {
+    const group: Entry = { ...groupEntry(0, [0, 1], records, []), whole: true };
+    await this.chain.append({ 0: [group], 1: [{ ...lockEntry(0, 0, []), whole: true }] });
+    return { flush: this.chain.writer.flush, index: 0 };
+  }
+
   /** The first proposal for a group. */
   proposal({ flush }: Position): Promise<GroupProposal> {
     return until(`a proposal for the group of flush ${flush}`, () => this.proposals.find(({ group }) => group.flush === flush));

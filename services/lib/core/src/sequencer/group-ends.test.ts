@@ -21,22 +21,28 @@ import {
   submit,
 } from "./testing/index.ts";
 
-test("after three misses it runs in the whole-system group at the end of the block, and the block waits for it", () => {
-  const leader = leadFresh();
-  send(leader, tx(0, 0, on(1), on(2)));
-  for (const more of [1, 2, 3]) {
-    propose(leader, { 0: { why: WHY.outside, accounts: [write(on(3, more))] } });
-    next(leader);
-    next(leader);
-  }
-  expect(leader.sequencer.retries.count).toBe(1);
-  report(leader);
-  leader.now = 500;
-  expect(next(leader)).toEqual(["0: lock 0", "1: lock 0", "2: lock 0", "3: whole 0123: 0.0"]);
-  expect(beatOf(leader.sequencer, "a").draining).toBe(true);
-  propose(leader);
-  expect(next(leader)[0]).toBe("0: apply + block");
-});
+test.each<[why: string, home: number, fate: (more: number) => Parameters<typeof propose>[1]]>([
+  ["outside", 3, (more) => ({ 0: { why: WHY.outside, accounts: [write(on(3, more))] } })],
+  ["exceeded", 1, () => ({ 0: { why: WHY.exceeded } })],
+])(
+  "after three misses (%s) it runs in the whole-system group at the end of the block, and the block waits for it",
+  (_why, home, fate) => {
+    const leader = leadFresh();
+    send(leader, tx(0, 0, on(1), on(2)));
+    for (const more of [1, 2, 3]) {
+      propose(leader, fate(more));
+      next(leader);
+      next(leader);
+    }
+    expect(leader.sequencer.retries.count).toBe(1);
+    report(leader);
+    leader.now = 500;
+    expect(next(leader)).toEqual([0, 1, 2, 3].map((id) => (id === home ? `${id}: whole 0123: 0.0` : `${id}: lock 0`)));
+    expect(beatOf(leader.sequencer, "a").draining).toBe(true);
+    propose(leader);
+    expect(next(leader)[0]).toBe("0: apply + block");
+  },
+);
 
 test("a group that takes too long is aborted; its members come again without an attempt", () => {
   const leader = leadFresh(4, patient);

@@ -3,7 +3,8 @@
  *
  * R1. A sender's retries are sequenced in the order of their nonces, and before anything newer of that sender.
  * R2. They begin when everything of the sender is resolved: then all that follow a miss have missed too and are here.
- * R3. Only a miss for what it touched counts as an attempt. After `ATTEMPTS_MAX` a transaction waits for the whole-system group.
+ * R3. Only a miss for what it touched, or for how long it took to find that out (`exceeded`), counts as an attempt. After
+ *     `ATTEMPTS_MAX` a transaction waits for the whole-system group.
  * R4. After a takeover they begin when all local transactions found in LOG are settled: until then a miss may not be known.
  * R5. One that asked for the hash of a block without a seal waits until that seal stands in LOG.
  */
@@ -65,6 +66,7 @@ export function retryOf({ limits }: Sequencer, sender: number, record: Uint8Arra
   const why = touch === null ? WHY.deferred : touchWhy(touch, 0);
   let set = declaredSetOf(record, 0);
   let attempt = txAttempt(record, 0);
+  if (why === WHY.exceeded) attempt = Math.min(attempt + 1, ATTEMPTS_MAX);
   if (touch !== null && why === WHY.outside) {
     const larger = unionModes(set, touchAccounts(touch, 0));
     const isTooLarge = larger.length > limits.declaredMax * TOUCHED_FACTOR * DECLARED_BYTES;

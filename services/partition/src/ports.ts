@@ -44,10 +44,14 @@ export interface ActorLimits {
   readWaitMs: number;
   /** A grant waits this long for its group's locks; shorter, for whoever asks may have lost the request. */
   grantWaitMs: number;
-  /** Reads waiting or running. */
+  /** Reads of nonces, and of cells, that wait. */
   readsMax: number;
-  /** Calls and estimates waiting or running. */
+  /** Calls and estimates that wait or run. */
   callsMax: number;
+  /** Grants that wait for their groups' locks. */
+  grantsMax: number;
+  /** Requests of each of these four kinds together. */
+  readBytesMax: number;
   /** Cells and nonces of one request. */
   cellsMax: number;
   /** Cells of other partitions that one call may need, and rounds of fetching them. */
@@ -98,6 +102,8 @@ export const ACTOR_LIMITS: ActorLimits = {
   grantWaitMs: 500,
   readsMax: 4_096,
   callsMax: 48,
+  grantsMax: 4_096,
+  readBytesMax: 64 * 1024 * 1024,
   cellsMax: 16_384,
   givenCellsMax: 1_024,
   givenRoundsMax: 8,

@@ -186,7 +186,7 @@ test("calls above the bound are refused, and calls that run do not hold the log"
 test("reads above the bound are refused", async () => {
   const { chain } = await begin({ readsMax: 1 });
   const waiting = chain.read(0, { op: "nonces", atN: 3, addresses: addressOf("01") });
-  const refused = await chain.read(0, { op: "nonces", atN: 0, addresses: addressOf("01") });
+  const refused = await chain.read(0, { op: "nonces", atN: 3, addresses: addressOf("01") });
   expect(refused).toEqual({ op: "failed", failure: { code: "BUSY", limit: 1 } });
   await chain.append({ 0: [runEntry(["11"])] });
   expect(await waiting).toMatchObject({ op: "nonces" });

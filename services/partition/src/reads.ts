@@ -3,7 +3,8 @@
  *
  * R1. A read waits, bounded, until the message it names is applied and the block it names is closed.
  * R2. A read at a block is consistent over all partitions: what a call needs of others is fetched at the same block.
- * R3. What waits or runs is bounded; one more is answered BUSY.
+ * R3. What waits or runs is bounded, in number and bytes, each kind for itself: however many clients ask, grants, on which groups
+ *     and blocks wait, have room. One more is answered BUSY. What can be answered at once takes no room.
  * R4. A grant is read while its group holds the locks, and at no other time.
  * R5. Accounts that were handed over to this partition have no history here: at a block before that they are PRUNED.
  */
@@ -14,7 +15,6 @@ import type {
   Clock,
   Engine,
   PartitionState,
-  Position,
   ReadReply,
   ReadRequest,
   Telemetry,
@@ -22,9 +22,11 @@ import type {
   WireMessage,
 } from "@meridian/core";
 import { Caller } from "./calls.ts";
+import type { CallFailure } from "./calls.ts";
 import type { PartitionMetrics } from "./metrics.ts";
 import type { ActorLimits } from "./ports.ts";
 import type { Progress } from "./progress.ts";
+import { Room } from "./room.ts";
 import { spanOf } from "./span.ts";
 
 export interface ReadPorts {
@@ -42,6 +44,9 @@ export interface ReadSource {
   stopped: () => string | null;
 }
 
+type GrantRequest = Extract<ReadRequest, { op: "grant" }>;
+type CallingRequest = Extract<ReadRequest, { op: "call" | "estimate" }>;
+
 const ADDRESS_BYTES = 20;
 
 export class Reads {
@@ -50,8 +55,7 @@ export class Reads {
   readonly #limits: ActorLimits;
   readonly #signal: AbortSignal;
   readonly #caller: Caller;
-  #running = 0;
-  #calls = 0;
+  readonly #rooms: Record<ReadRequest["op"], Room>;
 
   constructor(ports: ReadPorts, source: ReadSource, limits: ActorLimits, signal: AbortSignal) {
     this.#ports = ports;
@@ -59,10 +63,19 @@ export class Reads {
     this.#limits = limits;
     this.#signal = signal;
     this.#caller = new Caller(ports.wire, source.state, source.engine, limits);
+    const { readsMax, callsMax, grantsMax, readBytesMax } = limits;
+    const calls = new Room(callsMax, readBytesMax);
+    const [nonces, cells, grant] = [readsMax, readsMax, grantsMax].map((max) => new Room(max, readBytesMax)) as [
+      Room,
+      Room,
+      Room,
+    ];
+    this.#rooms = { nonces, cells, grant, call: calls, estimate: calls };
   }
 
+  /** How many wait or run. */
   get running(): number {
-    return this.#running;
+    return [...new Set(Object.values(this.#rooms))].reduce((sum, { count }) => sum + count, 0);
   }
 
   /** Answers until the returned function is called. */
@@ -75,7 +88,6 @@ export class Reads {
     const { telemetry, clock, metrics } = this.#ports;
     const { partition } = this.#source.state;
     const startedAt = clock.now();
-    this.#running++;
     try {
       const request = decodeReadRequest(message.payload);
       const reply = await this.#answer(request, message);
@@ -84,18 +96,15 @@ export class Reads {
     } catch (error) {
       // Whoever asked hears nothing and asks again; what is wrong stands here.
       telemetry.log.error({ partition, error }, "A read could not be answered");
-    } finally {
-      this.#running--;
     }
   }
 
-  async #answer(request: ReadRequest, { headers }: WireMessage): Promise<ReadReply> {
-    const { readsMax, callsMax } = this.#limits;
+  async #answer(request: ReadRequest, { headers, payload }: WireMessage): Promise<ReadReply> {
     const { state } = this.#source;
-    const isCall = request.op === "call" || request.op === "estimate";
-    if (this.#running > readsMax) return { op: "failed", failure: { code: "BUSY", limit: readsMax } };
-    if (isCall && this.#calls >= callsMax) return { op: "failed", failure: { code: "BUSY", limit: callsMax } };
-    if (isCall) this.#calls++;
+    const tooLarge = this.#whyTooLarge(request);
+    if (tooLarge !== null) return tooLarge;
+    const leave = this.#isDue(request) && !isCall(request) ? () => undefined : this.#rooms[request.op].enter(payload.length);
+    if (typeof leave !== "function") return busy(leave.limit);
     const span = spanOf(this.#ports.telemetry, `read ${request.op}`, {
       kind: "server",
       parent: headers,
@@ -110,18 +119,36 @@ export class Reads {
       span.end(error);
       throw error;
     } finally {
-      if (isCall) this.#calls--;
+      leave();
     }
+  }
+
+  /** More cells or nonces than one request may have. */
+  #whyTooLarge(request: ReadRequest): CallFailure | null {
+    const { cellsMax } = this.#limits;
+    if (isCall(request)) return null;
+    const count = request.op === "nonces" ? request.addresses.length / ADDRESS_BYTES : keyCount(request.request);
+    assert(count !== null, "a read request is malformed");
+    return count > cellsMax ? busy(cellsMax) : null;
+  }
+
+  /** True if nothing has to be waited for. */
+  #isDue(request: ReadRequest): boolean {
+    const { state, stopped } = this.#source;
+    if (stopped() !== null) return true;
+    if (request.op === "grant") {
+      // Rule grantsAreHeld.
+      return !state.rules.grantsAreHeld || ["held", "resolved"].includes(groupState(state, request.group));
+    }
+    const block = request.op === "nonces" ? PENDING : request.block;
+    return state.owners !== null && state.position.n >= request.atN && state.closedBlock >= block;
   }
 
   /** Waits for position and block; why the read cannot be done, or null. */
   async #refusal(request: ReadRequest): Promise<ReadReply | null> {
     if (request.op === "grant") return null; // It waits for its group instead, and looks by itself.
     const { state, stopped } = this.#source;
-    const { progress } = this.#ports;
-    const block = request.op === "nonces" ? PENDING : request.block;
-    const isThere = () => state.owners !== null && state.position.n >= request.atN && state.closedBlock >= block;
-    const isReached = await progress.reach(() => isThere() || stopped() !== null, this.#limits.readWaitMs, this.#signal);
+    const isReached = await this.#ports.progress.reach(() => this.#isDue(request), this.#limits.readWaitMs, this.#signal);
     const text = stopped();
     if (text !== null) return { op: "failed", failure: { code: "STOPPED", text } };
     return isReached ? null : { op: "failed", failure: { code: "BEHIND", newest: Math.max(0, state.closedBlock) } };
@@ -134,7 +161,7 @@ export class Reads {
       case "cells":
         return this.#cells(request.block, request.request);
       case "grant":
-        return this.#grant(request.group, request.request);
+        return this.#grant(request);
       case "call":
         return resultReply(await this.#caller.call(request.block, request.call, headers));
       case "estimate":
@@ -143,8 +170,6 @@ export class Reads {
   }
 
   #nonces(addresses: Uint8Array): ReadReply {
-    const { cellsMax } = this.#limits;
-    if (addresses.length > cellsMax * ADDRESS_BYTES) return { op: "failed", failure: { code: "BUSY", limit: cellsMax } };
     for (let at = 0; at < addresses.length; at += ADDRESS_BYTES) {
       if (!this.#isOwned(addresses, at)) return foreign(addresses, at);
     }
@@ -152,10 +177,6 @@ export class Reads {
   }
 
   #cells(block: number, request: Uint8Array): ReadReply {
-    const { cellsMax } = this.#limits;
-    const count = keyCount(request);
-    assert(count !== null, "a read request is malformed");
-    if (count > cellsMax) return { op: "failed", failure: { code: "BUSY", limit: cellsMax } };
     const { state, engine } = this.#source;
     const arrived = arrivedAfter(state, block);
     for (let at = 0; at < request.length; at += keyBytes(request, at)) {
@@ -171,18 +192,13 @@ export class Reads {
   }
 
   /** R4: the cells are read in the same turn in which it is seen that it holds its locks. */
-  async #grant(group: Position, request: Uint8Array): Promise<ReadReply> {
+  async #grant(asked: GrantRequest): Promise<ReadReply> {
     const { state, engine, stopped } = this.#source;
-    const { cellsMax, grantWaitMs } = this.#limits;
-    const count = keyCount(request);
-    assert(count !== null, "a grant's request is malformed");
-    if (count > cellsMax) return { op: "failed", failure: { code: "BUSY", limit: cellsMax } };
-    // Rule grantsAreHeld.
-    const isDue = () => !state.rules.grantsAreHeld || ["held", "resolved"].includes(groupState(state, group));
-    await this.#ports.progress.reach(() => isDue() || stopped() !== null, grantWaitMs, this.#signal);
+    const { group, request } = asked;
+    await this.#ports.progress.reach(() => this.#isDue(asked), this.#limits.grantWaitMs, this.#signal);
     const text = stopped();
     if (text !== null) return { op: "failed", failure: { code: "STOPPED", text } };
-    if (this.#signal.aborted || !isDue() || state.owners === null) {
+    if (this.#signal.aborted || !this.#isDue(asked) || state.owners === null) {
       return { op: "failed", failure: { code: "BEHIND", newest: Math.max(0, state.closedBlock) } };
     }
     if (groupState(state, group) === "resolved") return { op: "failed", failure: { code: "RESOLVED" } };
@@ -197,6 +213,10 @@ export class Reads {
     return state.owners?.ownerOf(bytes, at) === state.partition;
   }
 }
+
+const isCall = (request: ReadRequest): request is CallingRequest => request.op === "call" || request.op === "estimate";
+
+const busy = (limit: number): CallFailure => ({ op: "failed", failure: { code: "BUSY", limit } });
 
 const foreign = (bytes: Uint8Array, at: number): ReadReply => ({
   op: "failed",

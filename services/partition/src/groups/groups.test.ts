@@ -151,6 +151,21 @@ test("grants: waiting until held, behind before the lock, resolved after its end
   expect(codeOf(await ask(second))).toBe("RESOLVED");
 });
 
+test("grants have room of their own, whatever clients ask; what need not wait takes no room", async () => {
+  const partitions = await begin();
+  await Promise.all([partitions.start(0), partitions.start(1, { readsMax: 1, readWaitMs: 60_000 })]);
+  const request = fakeSlotKey(addressOf("f1"));
+  const ask = (atN: number) => partitions.chain.read(1, { op: "cells", block: PENDING, atN, request });
+  expect(await partitions.slot("f1")).toBe(7);
+  const waiting = ask(4);
+  expect(codeOf(await ask(4))).toBe("BUSY");
+  expect(codeOf(await ask(0))).toBe("cells");
+  const proposal = await partitions.proposal(await partitions.appendGroup([adds(1)], BOTH));
+  expect(whysOf(proposal.touches)).toEqual(["complete"]);
+  await partitions.appendApply(proposal);
+  expect(codeOf(await waiting)).toBe("cells");
+});
+
 test("members that touch more than the group has miss; the others are proposed", async () => {
   const partitions = await begin();
   await Promise.all([partitions.start(0), partitions.start(1)]);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { BlockEntry, Entry } from "../entries.ts";
 import { hexOf } from "../bytes.ts";
+import { isSnapshotDue } from "./chain-blocks.ts";
 import { beatOf, takeReport } from "./lead.ts";
 import type { SequencerLimits } from "./limits.ts";
 import { takeAdmin } from "./moves.ts";
@@ -190,6 +191,18 @@ test.each<[what: string, limits: Partial<SequencerLimits>, send: number[], want:
       .slice(1)
       .map(({ snapshot }) => snapshot),
   ).toEqual(want);
+});
+
+test.each([
+  [7, false],
+  [8, true],
+])("logs may be cut at the snapshot of block 6 once block %i is sealed: %s", (sealed, want) => {
+  const { sequencer } = leadFresh(1, { snapshotBytes: 1, snapshotBlocksMin: 1 });
+  const { blocks, limits } = sequencer;
+  blocks.snapshot.block = 6;
+  blocks.open = { ...blocks.open, number: 9 };
+  blocks.latest = { ...blocks.latest, number: sealed };
+  expect(isSnapshotDue(blocks, 1, 1, 0, limits)).toBe(want);
 });
 
 test("ranges move at a block: nothing is sequenced from there to the map, which stands alone in every log", () => {

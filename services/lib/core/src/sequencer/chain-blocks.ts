@@ -75,13 +75,15 @@ export function nextBlock(blocks: ChainBlocks, unixMs: number, prevrandao: Uint8
 
 /** True if the block that closes now asks for a snapshot; `bytes` and `transactions` are those of its last flush. */
 export function isSnapshotDue(
-  { snapshot: due, open }: ChainBlocks,
+  { snapshot: due, open, latest }: ChainBlocks,
   bytes: number,
   transactions: number,
   now: number,
   limits: SequencerLimits,
 ): boolean {
   if (open.number - due.block < limits.snapshotBlocksMin) return false;
+  // Logs are cut at the one before, and the next leader looks in them for the last seal and for the opening of its block.
+  if (due.block >= latest.number - 1) return false;
   if (due.bytes + bytes >= limits.snapshotBytes) return true;
   return due.transactions + transactions > 0 && now - due.at >= limits.snapshotMs;
 }

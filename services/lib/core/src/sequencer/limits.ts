@@ -31,7 +31,7 @@ export interface SequencerLimits {
   unsealedMax: number; //           closed blocks without a seal
   snapshotBytes: number; //         log bytes after which a block asks for a snapshot
   snapshotMs: number; //            time after which it does, if there were transactions
-  snapshotBlocksMin: number; //     blocks between two that do: a log cut at the older one must still hold the last seal
+  snapshotBlocksMin: number; //     blocks between two that do, at least
   askSendersMax: number; //         addresses in one request for nonces
   askRetryMs: number; //            pause before a partition that gave no answer is asked again
   fullRetryMs: number; //           pause after the server refused an append for want of room

@@ -153,14 +153,14 @@ test("a damaged chunk: the older snapshot and the log from there", async () => {
 
 test("cells that do not have the block's lattice are no snapshot either", async () => {
   const { server } = await withSnapshots();
-  const record = new TextDecoder().decode(server.settings.get("record.snapshot.0"));
+  const record = new TextDecoder().decode(server.settings.get("record.snapshot.0")?.value);
   const without = JSON.parse(record) as { snapshots: { manifest: string; sha256: string }[] };
   const manifest = JSON.parse(without.snapshots[0]?.manifest ?? "") as { chunks: unknown[] };
   manifest.chunks.pop();
   const text = JSON.stringify(manifest);
   const sha256 = Buffer.from(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toString("hex");
   without.snapshots[0] = { manifest: text, sha256 };
-  server.settings.set("record.snapshot.0", new TextEncoder().encode(JSON.stringify(without)));
+  server.settings.set("record.snapshot.0", { value: new TextEncoder().encode(JSON.stringify(without)), revision: 1_000 });
   const { actor } = await start(server);
   expect(actor.status().fromBlock).toBe(2);
 });
@@ -189,6 +189,38 @@ test("no whole snapshot but a log from genesis: replayed from there", async () =
   await until("the replay", () => second.actor.status().n === 8);
   expect(second.actor.status()).toMatchObject({ fromBlock: null, stopped: null });
   expect(ns(await chain.settled())).toEqual(counted(8));
+});
+
+test("one that stood still while another process cut the log starts again from the other's snapshot", async () => {
+  const { server, chain } = await begin();
+  const late = await start(server);
+  await until("genesis", () => late.actor.status().n === 2);
+  late.bus.disconnect();
+  const other = await start(server);
+  for (const blocks of [2, 4]) {
+    await fill(chain, 2, [blocks]);
+    await until("a snapshot", () => other.actor.status().snapshots[0] === blocks);
+  }
+  await until("the log to be cut", () => (server.streams.LOG.next("log.0", 1)?.sequence ?? 0) > 3);
+  late.bus.reconnect();
+  await expect(late.actor.done).rejects.toMatchObject({ detail: { code: "PASSED", block: 4 } });
+  expect(late.actor.status().stopped).toBeNull();
+});
+
+test("a start whose snapshot another process removes begins from a newer one the next time", async () => {
+  const { server } = await withSnapshots();
+  const { get } = server.objects;
+  const record = server.settings.get("record.snapshot.0");
+  const newer = new TextDecoder().decode(record?.value);
+  const { snapshots } = JSON.parse(newer) as { snapshots: unknown[] };
+  const older = new TextEncoder().encode(JSON.stringify({ format: 1, snapshots: snapshots.slice(1) }));
+  server.settings.set("record.snapshot.0", { value: older, revision: 1_000 });
+  server.objects.get = (name) => {
+    if (name.startsWith("snapshot/0/2/") && record !== undefined) server.settings.set("record.snapshot.0", record);
+    return name.startsWith("snapshot/0/2/") ? undefined : get.call(server.objects, name);
+  };
+  await expect(start(server)).rejects.toMatchObject({ detail: { code: "PASSED", block: 4 } });
+  expect((await start(server)).actor.status().fromBlock).toBe(4);
 });
 
 test.each<[what: string, harm: (server: MemoryServer) => void, why: string, goodN: number]>([

@@ -4,6 +4,8 @@
  * L1. Records are published in the order of the log; a restart goes on right behind what OUT has.
  * L2. A log that cannot be believed stops the partition for good: it says so in every report and answers reads with it.
  * L3. Whatever else fails ends the actor; its host starts it again from the last snapshot.
+ * L4. Another process may work for the partition at the same time, and this one be far behind, because it stood still: that is no
+ *     fault of the log. Both make the same records, and what one of them says of the partition is never wrong, only old.
  */
 import { SUBJECT, decodeBeat } from "@meridian/bus";
 import { IoError, applyMessage, isIoError, refusalOf, txCount } from "@meridian/core";
@@ -21,7 +23,7 @@ import type { ActorOptions, ActorPorts } from "./ports.ts";
 import { Progress } from "./progress.ts";
 import { Publisher } from "./publisher.ts";
 import { Reads } from "./reads.ts";
-import { genesisCells, recover, whyNotFromGenesis } from "./recovery.ts";
+import { genesisCells, maySayPassed, recover, throwIfPassed, whyNotFromGenesis } from "./recovery.ts";
 import type { Recovered } from "./recovery.ts";
 import { Reporter } from "./reporter.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -205,7 +207,7 @@ class RunningActor implements Actor {
       } catch (error) {
         if (!isIoError(error)) throw error;
         if (signal.aborted) return;
-        if (isFinal(error)) return this.#stop(whyNotFromGenesis(error, this.#recovered));
+        if (isFinal(error)) return this.#stopUnlessPassed(whyNotFromGenesis(error, this.#recovered));
         if (error.retry === "never") throw error;
         telemetry.log.warn({ ...error.detail, partition }, "The log cannot be read; trying again");
         pauseMs = this.#recovered.state.position.n > before ? limits.retryMsMin : Math.min(pauseMs * 2, limits.retryMsMax);
@@ -303,6 +305,17 @@ class RunningActor implements Actor {
     this.#metrics.batchTransactions(transactions);
     this.#metrics.transactions(transactions);
     this.#metrics.applyMs(ms);
+  }
+
+  /** @throws IoError PASSED: another process of this partition is that far ahead, and its host starts this one from there (L4) */
+  async #stopUnlessPassed(error: unknown): Promise<void> {
+    const { bus } = this.#ports;
+    const { partition } = this.#options;
+    const { state, useless } = this.#recovered;
+    if (maySayPassed(error)) {
+      await throwIfPassed({ bus, snapshots: openSnapshots(bus, partition) }, partition, state.position.n, useless);
+    }
+    this.#stop(error);
   }
 
   #stop(error: unknown): void {

@@ -1,6 +1,9 @@
 /**
  * How a partition starts: from its newest snapshot that proves to be whole, else from an older one, else from genesis and the
  * whole log. Nothing is believed unchecked: chunks by SHA-256, the state by the block's lattice.
+ *
+ * Another process of the same partition may be ahead, cut the log and remove what is being read here: then there is a newer
+ * snapshot to begin from, and nothing is damaged.
  */
 import { createHash } from "node:crypto";
 import {
@@ -29,6 +32,8 @@ export interface Recovered {
   /** Whole snapshots, newest first; the damaged ones are not among them. */
   kept: SnapshotManifest[];
   damaged: SnapshotDamage[];
+  /** Blocks of the snapshots that were of no use. */
+  useless: Set<number>;
   /** n of the last record in OUT. */
   outN: number;
 }
@@ -46,26 +51,28 @@ export async function recover(
   chainId: number,
   rules: Readonly<Rules> = ALL_RULES,
 ): Promise<Recovered> {
-  const outN = await ports.bus.out.lastN(partition);
   const found = await ports.snapshots.read();
+  const outN = await ports.bus.out.lastN(partition); // Behind that: a snapshot counts only once OUT has everything up to it.
   const damaged = [...found.damaged];
-  const isDamaged = new Set<SnapshotManifest>();
+  const useless = new Set<number>();
   for (const manifest of restartOrder(found.kept, outN)) {
     const loaded = await load(ports, manifest, chainId, rules);
     if ("engine" in loaded) {
-      const kept = found.kept.filter((other) => !isDamaged.has(other));
+      const kept = found.kept.filter(({ block }) => !useless.has(block));
       reportDamage(ports.log, partition, damaged, `going on from the snapshot of block ${manifest.block}`);
-      return { ...loaded, kept, damaged, outN };
+      return { ...loaded, kept, damaged, useless, outN };
     }
-    isDamaged.add(manifest);
+    useless.add(manifest.block);
     damaged.push(loaded);
+    await throwIfPassed(ports, partition, manifest.position.n, useless);
   }
   reportDamage(ports.log, partition, damaged, "no snapshot is whole; trying genesis and the whole log");
-  for (const { block, position } of found.kept.filter((manifest) => !isDamaged.has(manifest))) {
+  for (const { block, position } of found.kept.filter((manifest) => !useless.has(manifest.block))) {
+    useless.add(block);
     const text = `the snapshot of block ${block} stands at message ${position.n}, OUT ends at ${outN}`;
     damaged.push({ code: "SNAPSHOT_DAMAGED", object: `snapshot.${partition}`, text });
   }
-  return { state: emptyState(partition, chainId, rules), engine: ports.openEngine(), kept: [], damaged, outN };
+  return { state: emptyState(partition, chainId, rules), engine: ports.openEngine(), kept: [], damaged, useless, outN };
 }
 
 function reportDamage(log: Logger, partition: PartitionId, damaged: SnapshotDamage[], next: string): void {
@@ -134,6 +141,29 @@ export async function genesisCells({ objects }: Bus, entry: GenesisEntry): Promi
   const got = cells === undefined ? "no object" : createHash("sha256").update(cells).digest("hex");
   if (cells !== undefined && got === want) return cells;
   throw new IoError({ code: "GENESIS_DAMAGED", object: GENESIS_OBJECT, got, want }, "never");
+}
+
+/** What is met by a process that another one of its partition has left two snapshots behind. */
+const PASSED_CODES = new Set(["GAP", "HAND_OVER_DAMAGED", "SNAPSHOT_DAMAGED"]);
+
+export const maySayPassed = (error: unknown): boolean => isIoError(error) && PASSED_CODES.has(error.detail.code);
+
+/**
+ * @param n       where this process stands
+ * @param useless blocks of snapshots that it could not use
+ * @throws IoError PASSED, retry "later", if a start would begin from a snapshot further on; what the bus throws if it cannot
+ *         be asked
+ */
+export async function throwIfPassed(
+  { bus, snapshots }: Pick<RecoveryPorts, "bus" | "snapshots">,
+  partition: PartitionId,
+  n: number,
+  useless: ReadonlySet<number>,
+): Promise<void> {
+  const { kept } = await snapshots.read();
+  const newer = restartOrder(kept, await bus.out.lastN(partition)).find(({ block }) => !useless.has(block));
+  if (newer === undefined || newer.position.n <= n) return;
+  throw new IoError({ code: "PASSED", partition, n, snapshotN: newer.position.n, block: newer.block }, "later");
 }
 
 /** A log that does not start at genesis any more is only a finding if no snapshot could be used. */

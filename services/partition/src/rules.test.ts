@@ -68,7 +68,7 @@ test.each([
   const { n } = partitions.chain.writer.position(0);
   await partitions.chain.append({ 0: [runOf(member(0, "add 11 1", ["w 11"]))] });
   await until("the snapshot", () => actor.status().snapshots.includes(1));
-  const record = new TextDecoder().decode(partitions.server.settings.get("record.snapshot.0"));
+  const record = new TextDecoder().decode(partitions.server.settings.get("record.snapshot.0")?.value);
   const { snapshots } = JSON.parse(record) as { snapshots: { manifest: string }[] };
   const { position } = JSON.parse(snapshots[0]?.manifest ?? "{}") as { position: { n: number } };
   expect(position.n).toBe(n + late - 1);

@@ -4,8 +4,8 @@
  * S1. A snapshot is of a closed block: its cells are read by version, so the log goes on meanwhile.
  * S2. One chunk at a time is read out, and other work of the thread runs in between.
  * S3. It counts only after OUT has every record up to it: a restart from it never has to make older ones.
- * S4. It is given up when the block's versions run out, when the range map changes meanwhile, or when the server fails; the
- *     next one is another chance.
+ * S4. It is given up when the block's versions run out, when the range map changes meanwhile, when another process of the
+ *     partition has taken two newer ones, or when the server fails; the next one is another chance.
  */
 import {
   cutBySlice,
@@ -23,6 +23,7 @@ import type { SnapshotStore } from "@meridian/store";
 import { removeGained } from "./hand-overs.ts";
 import type { PartitionMetrics } from "./metrics.ts";
 import type { Progress } from "./progress.ts";
+import type { Recovered } from "./recovery.ts";
 
 export interface SnapshotterPorts {
   snapshots: SnapshotStore;
@@ -47,7 +48,7 @@ export interface SnapshotterOptions {
 const UPLOADS_MAX = 4;
 
 /** Why a snapshot was given up. */
-type GivenUp = "versions" | "out" | "moved" | "stopping";
+type GivenUp = "versions" | "out" | "moved" | "passed" | "stopping";
 
 export class Snapshotter {
   readonly #ports: SnapshotterPorts;
@@ -56,12 +57,13 @@ export class Snapshotter {
   readonly #engine: Engine;
   readonly #fail: (error: unknown) => void;
   #kept: SnapshotManifest[];
+  readonly #useless: Set<number>;
   #running: Promise<void> | null = null;
 
   constructor(
     ports: SnapshotterPorts,
     options: SnapshotterOptions,
-    { state, engine, kept }: { state: PartitionState; engine: Engine; kept: SnapshotManifest[] },
+    { state, engine, kept, useless }: Pick<Recovered, "state" | "engine" | "kept" | "useless">,
     fail: (error: unknown) => void,
   ) {
     this.#ports = ports;
@@ -69,6 +71,7 @@ export class Snapshotter {
     this.#state = state;
     this.#engine = engine;
     this.#kept = kept;
+    this.#useless = useless;
     this.#fail = fail;
   }
 
@@ -150,7 +153,9 @@ export class Snapshotter {
     const { outMsMax, signal } = this.#options;
     const isOut = await progress.reach(() => publishedN() >= manifest.position.n, outMsMax, signal);
     if (!isOut) return signal.aborted ? "stopping" : "out";
-    this.#kept = await snapshots.finish(manifest, this.#kept);
+    this.#kept = await snapshots.finish(manifest, this.#useless);
+    this.#useless.delete(manifest.block);
+    if (!this.#kept.includes(manifest)) return "passed";
     const n = truncatableN(this.#kept);
     if (n !== null) await log.truncate(manifest.partition, n);
     return null;

@@ -1,6 +1,6 @@
 /** Settings over any key-value store. Values are JSON, so that an operator can read them with the tools of the server. */
 import { FORMAT_VERSION, IoError, assert } from "@meridian/core";
-import type { ChainSettings, RangeMap, Settings } from "@meridian/core";
+import type { ChainSettings, RangeMap, Settings, StoredRecord } from "@meridian/core";
 
 /** Keys of the bucket; a service's records stand under `record.`. */
 const CHAIN_KEY = "chain";
@@ -11,11 +11,13 @@ const recordKey = (key: string): string => {
 };
 
 export interface KeyValues {
-  get(key: string): Promise<Uint8Array | undefined>;
-  put(key: string, value: Uint8Array): Promise<void>;
-  /** False if the key exists. */
-  create(key: string, value: Uint8Array): Promise<boolean>;
+  get(key: string): Promise<StoredRecord | undefined>;
+  /** False if the key has another revision; 0: it does not exist. */
+  put(key: string, value: Uint8Array, revision: number): Promise<boolean>;
 }
+
+/** Writers of the map beside this one that may be faster, one after the other. */
+const MAP_TRIES_MAX = 8;
 
 export class KeyedSettings implements Settings {
   #values: KeyValues;
@@ -25,9 +27,9 @@ export class KeyedSettings implements Settings {
   }
 
   async get(): Promise<ChainSettings | undefined> {
-    const value = await this.#values.get(CHAIN_KEY);
-    if (value === undefined) return undefined;
-    const { chainId, blockMs, blockGasLimit, genesisHash } = fromJson(CHAIN_KEY, value) as Partial<ChainSettings>;
+    const stored = await this.#values.get(CHAIN_KEY);
+    if (stored === undefined) return undefined;
+    const { chainId, blockMs, blockGasLimit, genesisHash } = fromJson(CHAIN_KEY, stored.value) as Partial<ChainSettings>;
     const isWhole = [chainId, blockMs, blockGasLimit].every((field) => Number.isSafeInteger(field) && (field ?? 0) > 0);
     if (!isWhole || typeof genesisHash !== "string" || !/^[0-9a-f]{64}$/.test(genesisHash)) {
       throw new IoError(
@@ -40,29 +42,37 @@ export class KeyedSettings implements Settings {
 
   async create(settings: ChainSettings): Promise<ChainSettings> {
     const { chainId, blockMs, blockGasLimit, genesisHash } = settings;
-    const isNew = await this.#values.create(CHAIN_KEY, toJson({ chainId, blockMs, blockGasLimit, genesisHash }));
+    const isNew = await this.#values.put(CHAIN_KEY, toJson({ chainId, blockMs, blockGasLimit, genesisHash }), 0);
     const standing = isNew ? settings : await this.get();
     assert(standing !== undefined, "settings exist and are not there");
     return standing;
   }
 
-  putMap(map: RangeMap): Promise<void> {
-    return this.#values.put(MAP_KEY, toJson({ map }));
+  /** A leader that is deposed and does not know it yet may still write its map. */
+  async putMap(map: RangeMap): Promise<void> {
+    for (let tries = 0; tries < MAP_TRIES_MAX; tries++) {
+      const stored = await this.#values.get(MAP_KEY);
+      if (stored !== undefined && mapOf(stored).version >= map.version) return;
+      if (await this.#values.put(MAP_KEY, toJson({ map }), stored?.revision ?? 0)) return;
+    }
+    throw new IoError({ code: "CONTENDED", key: MAP_KEY, tries: MAP_TRIES_MAX }, "later");
   }
 
   async getMap(): Promise<RangeMap | undefined> {
-    const value = await this.#values.get(MAP_KEY);
-    return value === undefined ? undefined : (fromJson(MAP_KEY, value) as { map: RangeMap }).map;
+    const stored = await this.#values.get(MAP_KEY);
+    return stored === undefined ? undefined : mapOf(stored);
   }
 
-  putRecord(key: string, value: Uint8Array): Promise<void> {
-    return this.#values.put(recordKey(key), value);
+  putRecord(key: string, value: Uint8Array, revision: number): Promise<boolean> {
+    return this.#values.put(recordKey(key), value, revision);
   }
 
-  getRecord(key: string): Promise<Uint8Array | undefined> {
+  getRecord(key: string): Promise<StoredRecord | undefined> {
     return this.#values.get(recordKey(key));
   }
 }
+
+const mapOf = ({ value }: StoredRecord): RangeMap => (fromJson(MAP_KEY, value) as { map: RangeMap }).map;
 
 function toJson(value: object): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ format: FORMAT_VERSION, ...value }));

@@ -83,6 +83,7 @@ export type {
   Out,
   OutBatch,
   Settings,
+  StoredRecord,
   Wire,
   WireMessage,
 } from "./ports.ts";

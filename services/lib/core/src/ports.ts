@@ -101,12 +101,22 @@ export interface Settings {
   get(): Promise<ChainSettings | undefined>;
   /** Creates the settings; if they exist already, returns those. */
   create(settings: ChainSettings): Promise<ChainSettings>;
-  /** The published copy of the range map. */
+  /** The published copy of the range map; one of an older version changes nothing. */
   putMap(map: RangeMap): Promise<void>;
   getMap(): Promise<RangeMap | undefined>;
-  /** Small records of a service: snapshot manifests. Keys: [a-z0-9.-]+ */
-  putRecord(key: string, value: Uint8Array): Promise<void>;
-  getRecord(key: string): Promise<Uint8Array | undefined>;
+  /**
+   * Small records of a service: snapshot manifests. Keys: [a-z0-9.-]+
+   * @param revision of the record that this one takes the place of; 0 if there was none
+   * @returns false if another one stands there; nothing is written then
+   */
+  putRecord(key: string, value: Uint8Array, revision: number): Promise<boolean>;
+  getRecord(key: string): Promise<StoredRecord | undefined>;
+}
+
+export interface StoredRecord {
+  value: Uint8Array;
+  /** Above 0; every write has another one. */
+  revision: number;
 }
 
 /** Large immutable objects: genesis, snapshot chunks. Content is checked by SHA-256 by whoever reads. */

@@ -8,6 +8,7 @@ import { openSnapshots } from "./snapshots.ts";
 function memory() {
   const chunks = new Map<string, Uint8Array>();
   const records = new Map<string, Uint8Array>();
+  const revisions = new Map<string, number>();
   const objects: Objects = {
     put: async (name, bytes) => void chunks.set(name, bytes),
     get: async (name) => chunks.get(name),
@@ -19,8 +20,16 @@ function memory() {
     create: async (given) => given,
     putMap: async () => undefined,
     getMap: async () => undefined,
-    putRecord: async (key, value) => void records.set(key, value),
-    getRecord: async (key) => records.get(key),
+    putRecord: async (key, value, revision) => {
+      const isSame = (revisions.get(key) ?? 0) === revision;
+      if (isSame) records.set(key, value);
+      if (isSame) revisions.set(key, revision + 1);
+      return isSame;
+    },
+    getRecord: async (key) => {
+      const value = records.get(key);
+      return value === undefined ? undefined : { value, revision: revisions.get(key) ?? 0 };
+    },
   };
   return { chunks, records, store: openSnapshots({ objects, settings }, 3) };
 }
@@ -43,7 +52,7 @@ async function take(store: ReturnType<typeof memory>["store"], block: number): P
   const manifest = manifestAt(block);
   await store.write(manifest, slice("01", [1, 2, 3]));
   await store.write(manifest, slice("02", [4]));
-  await store.finish(manifest, (await store.read()).kept);
+  await store.finish(manifest);
 }
 
 test("a snapshot is read as it was written, and the newest two are kept", async () => {
@@ -61,6 +70,30 @@ test("a snapshot is read as it was written, and the newest two are kept", async 
   expect([...chunks.keys()].map((name) => name.split("/")[2])).toEqual(["7", "7", "9", "9"]);
   const chunks7 = kept[1]?.chunks ?? [];
   expect(await store.chunk(chunks7[0]!)).toEqual(new Uint8Array([1, 2, 3]));
+});
+
+test("a process that is long behind changes nothing", async () => {
+  const { chunks, store } = memory();
+  const late = manifestAt(6);
+  await store.write(late, slice("01", [1]));
+  for (const block of [4, 7, 9]) await take(store, block);
+  expect((await store.finish(late)).map(({ block }) => block)).toEqual([9, 7]);
+  expect((await store.read()).kept.map(({ block }) => block)).toEqual([9, 7]);
+  expect([...chunks.keys()].map((name) => name.split("/")[2])).toEqual(["7", "7", "9", "9"]);
+});
+
+test("what another process has written meanwhile is kept", async () => {
+  const { store } = memory();
+  for (const block of [4, 9]) await take(store, block);
+  await take(store, 7);
+  expect((await store.read()).kept.map(({ block }) => block)).toEqual([9, 7]);
+});
+
+test("a damaged snapshot is not one of the two", async () => {
+  const { store } = memory();
+  for (const block of [4, 7]) await take(store, block);
+  const manifest = manifestAt(9);
+  expect((await store.finish(manifest, new Set([7]))).map(({ block }) => block)).toEqual([9, 4]);
 });
 
 test("a flipped byte and a lost chunk are found", async () => {

@@ -4,6 +4,8 @@
  * S1. A manifest is written after all of its chunks; what has no manifest does not exist.
  * S2. Nothing is believed without its SHA-256: each manifest in the record has one, each chunk has one in its manifest.
  * S3. Damage is a finding, not a crash: the caller goes on to the older snapshot.
+ * S4. Several processes of one partition may write here, one of them long behind: what counts is what the record says when it is
+ *     written, not what a process remembers of it, so the snapshots that are kept only ever get newer.
  */
 import { createHash } from "node:crypto";
 import {
@@ -43,11 +45,17 @@ export interface SnapshotStore {
   /** Writes the manifest's next chunk and adds it to the manifest. */
   write(manifest: SnapshotManifest, slice: CellSlice): Promise<void>;
   /**
-   * Makes the snapshot count, beside those of `kept` that stay; removes chunks that no kept snapshot names.
+   * Makes the snapshot count, beside the one before it, unless there are two newer ones by now; removes chunks that no kept
+   * snapshot names.
+   * @param damaged blocks of snapshots that are not whole, though their manifests are there
    * @returns what is kept now, newest first
+   * @throws IoError CONTENDED if others write all the time
    */
-  finish(manifest: SnapshotManifest, kept: readonly SnapshotManifest[]): Promise<SnapshotManifest[]>;
+  finish(manifest: SnapshotManifest, damaged?: ReadonlySet<number>): Promise<SnapshotManifest[]>;
 }
+
+/** Other processes of the partition that may be faster, one after the other. */
+const TRIES_MAX = 8;
 
 export interface SnapshotPorts {
   objects: Objects;
@@ -84,17 +92,34 @@ export function openSnapshots({ objects, settings }: SnapshotPorts, partition: P
     await objects.put(object, bytes);
   }
 
-  async function finish(manifest: SnapshotManifest, kept: readonly SnapshotManifest[]): Promise<SnapshotManifest[]> {
-    const next = keptWith(kept, manifest);
-    await settings.putRecord(key, recordOf(next));
+  async function finish(
+    manifest: SnapshotManifest,
+    damaged: ReadonlySet<number> = new Set<number>(),
+  ): Promise<SnapshotManifest[]> {
+    const next = await record(manifest, damaged);
     for (const object of strayChunks(await objects.list(chunkPrefix(partition)), next)) await objects.delete(object);
     return next;
   }
 
+  /** @returns what is kept with this one, which may be newer than it is */
+  async function record(manifest: SnapshotManifest, damaged: ReadonlySet<number>): Promise<SnapshotManifest[]> {
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      const stored = await settings.getRecord(key);
+      const kept = stored === undefined ? [] : manifestsOf(stored.value, key).kept;
+      const next = keptWith(
+        kept.filter(({ block }) => !damaged.has(block)),
+        manifest,
+      );
+      if (!next.includes(manifest)) return kept;
+      if (await settings.putRecord(key, recordOf(next), stored?.revision ?? 0)) return next;
+    }
+    throw new IoError({ code: "CONTENDED", key, tries: TRIES_MAX }, "later");
+  }
+
   return {
     read: async () => {
-      const record = await settings.getRecord(key);
-      return record === undefined ? { kept: [], damaged: [] } : manifestsOf(record, key);
+      const stored = await settings.getRecord(key);
+      return stored === undefined ? { kept: [], damaged: [] } : manifestsOf(stored.value, key);
     },
     chunk,
     write,

@@ -1,5 +1,5 @@
 import { IoError } from "@meridian/core";
-import type { Bus, Clock, Log, Objects, Out, Settings, Wire, WireMessage } from "@meridian/core";
+import type { Bus, Clock, Log, Objects, Out, Settings, StoredRecord, Wire, WireMessage } from "@meridian/core";
 import { wait } from "@meridian/process";
 import { guarded } from "../guarded.ts";
 import { APPEND_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
@@ -16,6 +16,9 @@ const unreachable = (what: string): IoError => new IoError({ code: "UNREACHABLE"
 
 const copyOf = (bytes: Uint8Array | undefined): Uint8Array | undefined =>
   bytes === undefined ? undefined : new Uint8Array(bytes);
+
+const recordOf = (stored: StoredRecord | undefined): StoredRecord | undefined =>
+  stored === undefined ? undefined : { value: new Uint8Array(stored.value), revision: stored.revision };
 
 /** A bus on a server in memory; `disconnect` cuts it off as a lost network does. */
 export class MemoryBus implements Bus {
@@ -159,12 +162,11 @@ export class MemoryBus implements Bus {
   #keyValues(): KeyValues {
     const { settings } = this.#server;
     return {
-      get: (key) => this.#ask(key, () => copyOf(settings.get(key))),
-      put: (key, value) => this.#ask(key, () => void settings.set(key, new Uint8Array(value))),
-      create: (key, value) =>
+      get: (key) => this.#ask(key, () => recordOf(settings.get(key))),
+      put: (key, value, revision) =>
         this.#ask(key, () => {
-          if (settings.has(key)) return false;
-          settings.set(key, new Uint8Array(value));
+          if ((settings.get(key)?.revision ?? 0) !== revision) return false;
+          settings.set(key, { value: new Uint8Array(value), revision: this.#server.nextRevision() });
           return true;
         }),
     };

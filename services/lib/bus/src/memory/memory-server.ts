@@ -1,5 +1,5 @@
 /** A whole server in memory: several buses connect to it. Deterministic; time comes from the clock it is given. */
-import type { Bus, Headers } from "@meridian/core";
+import type { Bus, Headers, StoredRecord } from "@meridian/core";
 import { systemClock } from "@meridian/process";
 import type { Clock } from "@meridian/core";
 import type { STREAM } from "../names.ts";
@@ -78,11 +78,12 @@ export interface MemoryServerOptions {
 export class MemoryServer {
   readonly clock: Clock;
   readonly streams: Record<StreamName, MemoryStream> = { LOG: new MemoryStream(), OUT: new MemoryStream() };
-  readonly settings = new Map<string, Uint8Array>();
+  readonly settings = new Map<string, StoredRecord>();
   readonly objects = new Map<string, Uint8Array>();
   readonly wire: MemoryWire;
   readonly faults: MemoryFaults;
   #ids = 0;
+  #revision = 0;
 
   constructor(options: MemoryServerOptions = {}) {
     this.clock = options.clock ?? systemClock;
@@ -93,6 +94,11 @@ export class MemoryServer {
   /** A bus of its own, as one process has it. */
   connect(options: MemoryConnectOptions = {}): MemoryBus {
     return new MemoryBus(this, options);
+  }
+
+  /** Of the settings: one count for all keys. */
+  nextRevision(): number {
+    return ++this.#revision;
   }
 
   uniqueId(): string {

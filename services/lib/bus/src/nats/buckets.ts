@@ -35,7 +35,7 @@ async function bounded<T>(connection: Connection, what: string, msMax: number, r
   }
 }
 
-const EXISTS: ReadonlySet<number> = new Set([SERVER_ERROR.wrongLastSequence, SERVER_ERROR.wrongLastSequenceUnknown]);
+const OTHERS: ReadonlySet<number> = new Set([SERVER_ERROR.wrongLastSequence, SERVER_ERROR.wrongLastSequenceUnknown]);
 const isFull = (errCode: number): boolean =>
   errCode === SERVER_ERROR.storeFailed ||
   errCode === SERVER_ERROR.storageExceeded ||
@@ -52,16 +52,17 @@ export async function openKeyValues(connection: Connection, replicas: number): P
     get: (key) =>
       run(key, async () => {
         const entry = await bucket.get(key);
-        return entry === null || entry.operation !== "PUT" ? undefined : plainBytes(entry.value);
+        if (entry === null || entry.operation !== "PUT") return undefined;
+        return { value: plainBytes(entry.value), revision: entry.revision };
       }),
-    put: (key, value) => run(key, async () => void (await bucket.put(key, value))),
-    create: (key, value) =>
+    put: (key, value, revision) =>
       run(key, async () => {
         try {
-          await bucket.create(key, value);
+          if (revision === 0) await bucket.create(key, value);
+          else await bucket.update(key, value, revision);
           return true;
         } catch (error) {
-          if (error instanceof JetStreamApiError && EXISTS.has(error.code)) return false;
+          if (error instanceof JetStreamApiError && OTHERS.has(error.code)) return false;
           throw error;
         }
       }),

@@ -31,10 +31,21 @@ export const settingsRows: Row[] = [
       expect([await bus.settings.getMap(), await bus.settings.getRecord("snapshot.0")]).toEqual([undefined, undefined]);
       await bus.settings.putMap(evenRangeMap(2));
       await bus.settings.putMap({ ...evenRangeMap(4), version: 2 });
+      await bus.settings.putMap(evenRangeMap(2)); // A deposed leader's last words.
       expect(await bus.settings.getMap()).toEqual({ ...evenRangeMap(4), version: 2 });
-      await bus.settings.putRecord("snapshot.0", Uint8Array.of(1));
-      await bus.settings.putRecord("snapshot.0", Uint8Array.of(2, 3));
-      expect(await bus.settings.getRecord("snapshot.0")).toEqual(Uint8Array.of(2, 3));
+    },
+  ],
+  [
+    "a record is written only in the place of the one that its writer has read",
+    async (rig) => {
+      const [{ settings: first }, { settings: second }] = [await rig.connect(), await rig.connect()];
+      const key = "snapshot.0";
+      expect(await Promise.all([first, second].map((one) => one.putRecord(key, Uint8Array.of(1), 0)))).toContain(false);
+      const { revision = 0 } = (await first.getRecord(key)) ?? {};
+      expect(await second.putRecord(key, Uint8Array.of(2, 3), revision)).toBe(true);
+      expect(await first.putRecord(key, Uint8Array.of(4), revision)).toBe(false);
+      expect(await first.putRecord(key, Uint8Array.of(4), 0)).toBe(false);
+      expect((await first.getRecord(key))?.value).toEqual(Uint8Array.of(2, 3));
     },
   ],
 ];

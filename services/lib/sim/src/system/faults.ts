@@ -49,14 +49,16 @@ export function planFaults(ports: FaultPorts, times: Times, isContended: boolean
 }
 
 /** Everything works again: what is dead starts, what stands still goes on. */
-function calm({ network, system, trace }: FaultPorts): void {
+function calm({ network, system, trace, random }: FaultPorts): void {
   trace.event("all", "calm", 0);
   trace.line("all", () => "--- nothing fails from here on");
   Object.assign(network.wire.weather, CALM);
   network.serverMs = CALM_SERVER_MS;
   for (const stream of ["LOG", "OUT"] as const) network.server.faults.full(stream, null);
   for (const member of system.members) {
-    if (!member.isUp) system.start(member);
+    // A second process for a partition may stay for good.
+    if (member.isTwin && random.chance(0.5)) system.kill(member);
+    else if (!member.isUp) system.start(member);
     network.cut(member.process, false);
     member.process.resume();
     member.process.catchUp();
@@ -72,6 +74,8 @@ const TROUBLES: readonly Trouble[] = [
   (ports, times) => pause(ports, times, ports.random.pick(ports.system.members)),
   (ports, times) => pause(ports, times, pickOf(ports, "partition")),
   (ports, times) => pause(ports, times, pickOf(ports, "scheduler")),
+  double,
+  replace,
   cut,
   loseAnswer,
   crashInAppend,
@@ -106,6 +110,41 @@ function pause({ time, random, trace }: FaultPorts, times: Times, member: Member
     process.resume();
   });
 }
+
+/** Two processes work for one partition for a while; either of them may be the one that goes. */
+function double({ system, time, random, trace }: FaultPorts, times: Times): void {
+  const first = oneOf(random, firstsOf(system), ({ isUp }) => isUp);
+  if (first === undefined) return;
+  const twin = system.startTwin(first);
+  trace.line(twin.name, () => `is started beside ${first.name}`);
+  time.after(random.float() * times.quietMs, () => {
+    if (time.now() < times.quietMs) system.kill(random.chance(0.5) ? twin : first);
+  });
+}
+
+/** A process stands still so long that somebody takes it for dead and starts another one; then it goes on where it was. */
+function replace(ports: FaultPorts, times: Times): void {
+  const { system, time, random, trace } = ports;
+  const first = oneOf(random, firstsOf(system), ({ process }) => process.state === "running");
+  if (first === undefined) return;
+  const { process } = first;
+  process.pause();
+  trace.event(first.name, "pause", 0);
+  time.after(random.float() * times.silentMs, () => {
+    if (time.now() >= times.quietMs || first.process !== process) return;
+    const twin = system.startTwin(first);
+    trace.line(twin.name, () => `is started for ${first.name}, which stands still`);
+  });
+  time.after(times.silentMs + random.float() * times.quietMs, () => process.resume());
+}
+
+function oneOf(random: Random, members: Member[], isFit: (member: Member) => boolean): Member | undefined {
+  const fit = members.filter(isFit);
+  return fit[random.below(fit.length)];
+}
+
+/** Of partitions, without those started beside another one. */
+const firstsOf = ({ members }: System): Member[] => members.filter(({ kind, isTwin }) => kind === "partition" && !isTwin);
 
 function cut({ network, system, time, random, trace }: FaultPorts): void {
   const { process, name } = random.pick(system.members);

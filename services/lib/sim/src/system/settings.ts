@@ -11,7 +11,7 @@ const SMALL = { sendersMax: 64, recentHashesMax: 256, queueRecordsMax: 1_024, su
 const FAR = 2 ** 40;
 
 export function schedulerOptions(instance: string, world: World, times: Times): SchedulerOptions {
-  const { blockMs, flushMs, beatMs, takeOverMs, silentMs, lockMsMax, flushTransactionsMax, groupMembersMax } = times;
+  const { blockMs, flushMs, beatMs, takeOverMs, silentMs, lockMsMax, flushTransactionsMax, groupMembersMax, snapshotMs } = times;
   return {
     instance,
     chain: { genesis: world.genesis, partitions: world.partitions, blockMs },
@@ -19,7 +19,7 @@ export function schedulerOptions(instance: string, world: World, times: Times): 
     limits: {
       ...{ ...SMALL, flushMs, silentMs, flushTransactionsMax, groupMembersMax, flushBytesMax: 65_536 },
       ...{ gapMs: 150, askMs: 400, readyMs: 400, askRetryMs: 20, fullRetryMs: 50, moveMs: 400 },
-      ...{ snapshotBlocksMin: 2, snapshotMs: 400, lock: { askMs: 30, lockMsMax, abortsMax: 6 } },
+      ...{ snapshotBlocksMin: snapshotMs < 100 ? 1 : 2, snapshotMs, lock: { askMs: 30, lockMsMax, abortsMax: 6 } },
       predictor: { methodsMax: 64, callsMax: 64, sourcesMax: 16 },
     },
     timing: { beatMs, takeOverMs, takeOverJitterMs: 100, tickMs: 10, nonceRequestMs: 150, retryMs: 30, chainMsMax: FAR },

@@ -20,9 +20,10 @@ export function isSettled(run: Run): string | null {
   if (sealed < end) return `block ${end} is not sealed, the last one is ${sealed}`;
   const short = system.disks.findIndex(({ rows }) => (rows.at(-1)?.stored.number ?? -1) < end);
   if (short >= 0) return `archive ${short} does not have block ${end}`;
-  for (const [partition, actor] of system.actors) {
-    const { closedBlock } = actor.status();
-    if (closedBlock < end) return `partition ${partition} is behind at block ${closedBlock}`;
+  for (const { name, kind, isUp } of system.members) {
+    if (kind !== "partition" || !isUp) continue;
+    const { closedBlock } = system.actors.get(name)?.status() ?? { closedBlock: -1 };
+    if (closedBlock < end) return `${name} is behind at block ${closedBlock}`;
   }
   return null;
 }

@@ -4,7 +4,7 @@
  */
 import { runArchive } from "@meridian/archive";
 import type { RunningArchive } from "@meridian/archive";
-import { BugError, isIoError, noTelemetry } from "@meridian/core";
+import { BugError, assert, isIoError, noTelemetry } from "@meridian/core";
 import type { Bus, Engine, EngineModule, Logger, PartitionId, Rules, Telemetry } from "@meridian/core";
 import { runPartition } from "@meridian/partition";
 import type { Actor } from "@meridian/partition";
@@ -51,6 +51,10 @@ export interface SystemOptions {
 export interface Member {
   readonly name: string;
   readonly kind: "scheduler" | "partition" | "archive";
+  /** Of a partition. */
+  readonly partition: PartitionId | null;
+  /** A second process for a partition that has one: somebody thought that the first one was gone. */
+  readonly isTwin: boolean;
   /** The process it is now; a new one after each start. */
   process: SimProcess;
   isUp: boolean;
@@ -66,7 +70,7 @@ const WALL_CLOCK_MS = 1_700_000_000_000;
 export class System {
   readonly members: Member[] = [];
   readonly disks: MemoryDisk[];
-  readonly actors = new Map<PartitionId, Actor>();
+  readonly actors = new Map<string, Actor>();
   readonly schedulers = new Map<string, RunningScheduler>();
   readonly archives = new Map<string, RunningArchive>();
   readonly #ports: SystemPorts;
@@ -79,20 +83,35 @@ export class System {
     this.#options = options;
     this.disks = Array.from({ length: options.archives }, () => new MemoryDisk());
     for (let number = 0; number < options.schedulers; number++) {
-      this.#add(`s${number}`, "scheduler", (process) => this.#startScheduler(process, number));
+      this.#add({ name: `s${number}`, kind: "scheduler" }, (process) => this.#startScheduler(process, number));
     }
     for (let partition = 0; partition < options.world.partitions; partition++) {
-      this.#add(`p${partition}`, "partition", (process) => this.#startPartition(process, partition));
+      this.#add({ name: `p${partition}`, kind: "partition", partition }, (process) => this.#startPartition(process, partition));
     }
-    this.disks.forEach((disk, number) => this.#add(`a${number}`, "archive", (process) => this.#startArchive(process, disk)));
+    this.disks.forEach((disk, number) =>
+      this.#add({ name: `a${number}`, kind: "archive" }, (process) => this.#startArchive(process, disk)),
+    );
   }
 
-  #add(name: string, kind: Member["kind"], start: (process: SimProcess) => void): void {
+  #add(
+    { name, kind, partition = null, isTwin = false }: Pick<Member, "name" | "kind"> & Partial<Member>,
+    start: (process: SimProcess) => void,
+  ): Member {
     const { time, random } = this.#ports;
-    const member: Member = { name, kind, process: new SimProcess(name, time, random), isUp: false };
+    const member: Member = { name, kind, partition, isTwin, process: new SimProcess(name, time, random), isUp: false };
     member.process.kill();
     this.members.push(member);
     this.#starts.set(member, start);
+    return member;
+  }
+
+  /** Starts a second process for a partition, beside the one that it has. */
+  startTwin({ name, partition }: Member): Member {
+    assert(partition !== null, `${name} is no partition`);
+    const twin = { name: `${name}.${this.members.length}`, kind: "partition", partition, isTwin: true } as const;
+    const member = this.#add(twin, (process) => this.#startPartition(process, partition));
+    this.start(member);
+    return member;
   }
 
   /** Starts it anew, from what the server and its disk have. */
@@ -117,6 +136,7 @@ export class System {
     network.drop(member.process);
     for (const engine of this.#engines.get(member.process) ?? []) void engine.close();
     this.#engines.delete(member.process);
+    this.actors.delete(member.name);
   }
 
   killAll(): void {
@@ -156,7 +176,7 @@ export class System {
     this.#watch(
       process,
       started.then((actor) => {
-        this.actors.set(partition, actor);
+        this.actors.set(process.name, actor);
         trace.line(process.name, () => `has recovered at message ${actor.status().n}`);
         return actor.done;
       }),
@@ -188,9 +208,9 @@ export class System {
 
   /** Why a partition does not go on; null while all do. */
   stopped(): string | null {
-    for (const [partition, actor] of this.actors) {
+    for (const [name, actor] of this.actors) {
       const { stopped } = actor.status();
-      if (stopped !== null) return `partition ${partition}: ${stopped}`;
+      if (stopped !== null) return `partition ${name}: ${stopped}`;
     }
     return null;
   }

@@ -16,6 +16,8 @@ export interface Times {
   groupMembersMax: number;
   /** Rounds of fetching before members of a group are deferred. */
   groupRoundsMax: number;
+  /** A snapshot is due after this long. */
+  snapshotMs: number;
   /** Failures happen until then... */
   quietMs: number;
   /** ...and within this time afterwards everything must have settled. */
@@ -39,6 +41,7 @@ function drawAny(random: Random): Times {
     flushTransactionsMax: random.pick([2, 6, 64, 64]),
     groupMembersMax: random.pick([1, 3, 64, 64]),
     groupRoundsMax: random.pick([1, 3, 8]),
+    snapshotMs: random.pick([40, 150, 400]),
     quietMs: random.pick([300, 500, 900]),
     settleMs: 20_000,
   };

@@ -15,7 +15,7 @@ export interface FlushBuffer {
   count: number; //    local transactions
   gas: number; //      sum of declared gas limits
   blockGas: number; // of those that the open block has not counted yet
-  bytes: number; //    transactions, nonce records, and what ends groups
+  bytes: number; //    transactions, nonce records, accounts of groups, and what ends groups
   fresh: number; //    transactions that were not sequenced before
   firstAt: number; //  when the first one came, ms
   /** A transaction did not fit into the flush any more. */
@@ -97,7 +97,7 @@ export function clearFlush(buffer: FlushBuffer): void {
 /** Counts a transaction of either kind. */
 export function countTransaction(buffer: FlushBuffer, turn: Turn, now: number): void {
   if (buffer.fresh === 0 && buffer.retried.length === 0) buffer.firstAt = now;
-  buffer.bytes += turn.bytes;
+  buffer.bytes += turn.bytes + turn.accountsBytes;
   buffer.gas += turn.gas;
   if (turn.retry !== null) {
     buffer.retried.push(turn.retry);

@@ -13,7 +13,7 @@ import { isSnapshotDue, nextBlock, sealsDue, stepBlocks } from "./chain-blocks.t
 import { isBlockDue, isWholeTurn, mayClose } from "./drain.ts";
 import type { FlushBuffer } from "./flush-buffer.ts";
 import { clearFlush, restoreSenders, rowsOf } from "./flush-buffer.ts";
-import { groupsAppended, positionKey, releaseGroup, takeEnds, tell } from "./groups.ts";
+import { groupsAppended, positionKey, releaseGroup, takeBackEnds, takeEnds, tell } from "./groups.ts";
 import { beginHandOver, isHeldUp, isMapDue } from "./moves.ts";
 import { closeLanes, noteAppended } from "./partition-table.ts";
 import { countReady, pump, unpark, unparkLater, unparkSettled } from "./place.ts";
@@ -117,6 +117,7 @@ function takeOff(
   sequencer.flight = { flush, step, bytes, map, gasBefore: blocks.gas };
   sequencer.filling = sequencer.sent;
   sequencer.sent = filling;
+  takeEnds(sequencer); // Before anything else: what had no room beside others has it alone.
   return {
     ...{ flush, messages, transactions: rowsOf(filling), bytes: filling.bytes, ends: filling.ends.length },
     ...{ groups: filling.begun.length, members: filling.candidates.members.length, seals: step.seals.length },
@@ -259,7 +260,7 @@ export function flushFull(sequencer: Sequencer, now: number): void {
     clearFlush(buffer);
   }
   for (const retry of retried) addRetry(sequencer, retry);
-  for (const { group } of ends) tell(sequencer, group, { type: "appendFailed" });
+  takeBackEnds(sequencer, ends);
   unparkLater(sequencer);
   sequencer.partitions.lanes.forEach((_, slot) => unparkSettled(sequencer, slot, true));
 }

@@ -3,7 +3,8 @@
  *
  * G1. At most one group stands on an account, from the flush that begins it to the flush that ends it; what wants the account
  *     meanwhile waits, and goes out in the flush of the group's `apply` or `abort`, behind it.
- * G2. A decision goes into the first flush with room for it, in the order of decisions. If that append fails, into the next.
+ * G2. A decision goes into the first flush with room for it, in the order of decisions. If that append fails, into the next:
+ *     until it is in a flush again, its group stands as if it had never been in one.
  * G3. A group's members are unresolved until it ends; those that missed are retries from the decision on, and are sequenced again
  *     when the machine says so.
  */
@@ -41,6 +42,8 @@ export interface OpenGroup {
   inLogAt: number; // ms; -1 until it is appended
   /** No flush that ends it is built or being filled. */
   stands: boolean;
+  /** What its end says has been noted: misses wait, the prediction has learned. */
+  isNoted: boolean;
   /** Its misses, until the machine lets them go. */
   retries: Retry[];
   /** Senders who wait for an account of it; through SenderTable.link. */
@@ -72,8 +75,13 @@ export const positionKey = ({ flush, index }: Position): string => `${flush}/${i
 
 /** A group that the flush being built begins. */
 export function beginGroup(sequencer: Sequencer, group: OpenGroup): void {
-  const { groups, senders } = sequencer;
-  groups.byPosition.set(positionKey(group.position), group);
+  sequencer.groups.byPosition.set(positionKey(group.position), group);
+  stand(sequencer, group);
+}
+
+/** From here on its accounts are its own, and its senders have something unresolved. */
+function stand({ groups, senders }: Sequencer, group: OpenGroup): void {
+  group.stands = true;
   groups.open++;
   if (group.whole) groups.whole = group;
   for (const key of group.keys) groups.standing.set(key, group);
@@ -102,6 +110,16 @@ export function releaseGroup(sequencer: Sequencer, group: OpenGroup): void {
   group.parkedLast = -1;
 }
 
+/** The flush with these ends stands nowhere, and neither does what was sequenced behind them: G2. */
+export function takeBackEnds(sequencer: Sequencer, ends: readonly GroupEnd[]): void {
+  const { groups } = sequencer;
+  for (const { group } of ends) if (!group.stands) stand(sequencer, group);
+  const later = groups.decided.splice(0);
+  for (const { group } of ends) tell(sequencer, group, { type: "appendFailed" });
+  groups.decided.push(...later);
+  takeEnds(sequencer);
+}
+
 /** Takes what a group's home makes of it. One of a group that has ended, or that does not fit the group, changes nothing. */
 export function takeProposal(sequencer: Sequencer, proposal: GroupProposal): void {
   const group = sequencer.groups.byPosition.get(positionKey(proposal.group));
@@ -113,9 +131,10 @@ export function takeProposal(sequencer: Sequencer, proposal: GroupProposal): voi
   tell(sequencer, group, { type: "proposed", proposal });
 }
 
-/** True if it speaks of all members, in order, and writes only where the group holds locks. */
-function fitsGroup({ partitions }: Sequencer, group: OpenGroup, { home, touches, writes }: GroupProposal): boolean {
-  if (partitions.ids[group.home] !== home) return false;
+/** True if it speaks of all members, in order, writes only where the group holds locks, and fits a message. */
+function fitsGroup({ partitions, limits }: Sequencer, group: OpenGroup, proposal: GroupProposal): boolean {
+  const { home, touches, writes } = proposal;
+  if (partitions.ids[group.home] !== home || bytesOf(proposal) > limits.endBytesMax) return false;
   let members = 0;
   for (let at = 0; at < touches.length; at += touchBytes(touches, at)) {
     if (touchBytes(touches, at) === 0 || touchIndex(touches, at) !== group.position.index + 1 + members++) return false;
@@ -169,7 +188,7 @@ export function takeEnds(sequencer: Sequencer): void {
     filling.ends.push(end);
     filling.bytes += end.bytes;
     if (!end.group.stands) continue; // Only with rule abortsCount off.
-    collectMisses(sequencer, end);
+    if (!end.group.isNoted) noteEnd(sequencer, end);
     releaseGroup(sequencer, end.group);
   }
 }
@@ -181,8 +200,10 @@ const isAsDeclared = (record: Uint8Array, touch: Uint8Array): boolean =>
 const isSame = (left: Uint8Array, right: Uint8Array): boolean =>
   left.length === right.length && sameBytes(left, 0, right, 0, left.length);
 
-function collectMisses(sequencer: Sequencer, { group, proposal }: GroupEnd): void {
+/** Counts and learns from a group's end; its misses wait from here on, until the machine lets them go. */
+function noteEnd(sequencer: Sequencer, { group, proposal }: GroupEnd): void {
   const { counts, predictor } = sequencer;
+  group.isNoted = true;
   const touches = proposal?.touches;
   if (touches === undefined) counts.aborts++;
   let [at, touchAt] = [0, 0];

@@ -115,17 +115,16 @@ export function restoreWork(sequencer: Sequencer, work: LearnedWork, now: number
     if (newest.has(sequenced.hash)) retries.sequencedAgain.set(sequenced.hash, sequenced.position);
     newest.set(sequenced.hash, sequenced);
   }
-  const open = new Map<LearnedGroup, OpenGroup>();
+  const open = new Map<LearnedGroup, { opened: OpenGroup; members: Sequenced[] }>();
+  const byGroup = Map.groupBy(work.transactions, ({ group }) => group);
   for (const group of work.groups) {
-    const members = work.transactions.filter((sequenced) => sequenced.group === group);
-    const senders = members.map(({ record }) => senderOf(sequencer, record));
-    open.set(group, openLearned(sequencer, group, Int32Array.from(senders), now));
+    const members = byGroup.get(group) ?? [];
+    const senders = Int32Array.from(members, ({ record }) => senderOf(sequencer, record));
+    open.set(group, { opened: openLearned(sequencer, group, senders, now), members });
   }
   for (const sequenced of work.transactions) restoreFlight(sequencer, sequenced);
-  for (const [group, opened] of open) {
-    const left = work.transactions.filter(
-      ({ group: of, hash, position }) => of === group && isLeft(group, position.index) && newest.get(hash)?.position === position,
-    );
+  for (const [group, { opened, members }] of open) {
+    const left = members.filter(({ hash, position }) => isLeft(group, position.index) && newest.get(hash)?.position === position);
     if (group.end === null) tell(sequencer, opened, { type: "appended", at: now });
     else endLearned(sequencer, opened, group.end.kind, left);
   }
@@ -177,7 +176,8 @@ function openLearned(
   }
   const lockGroup = { position, home, participants, members: members.length, aborts: 0 };
   const group: OpenGroup = {
-    ...{ position, whole, accounts, keys, transactions, senders: members, aborts: 0, inLogAt: now, stands: end === null },
+    ...{ position, whole, accounts, keys, transactions, senders: members, aborts: 0, inLogAt: now },
+    ...{ stands: end === null, isNoted: end !== null },
     ...{ home: slotOf(partitions, home), participants: participants.map((id) => slotOf(partitions, id)) },
     ...{ machine: openGroupMachine(lockGroup, limits.lock, rules), retries: [], parkedFirst: -1, parkedLast: -1 },
   };

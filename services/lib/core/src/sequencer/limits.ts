@@ -39,7 +39,9 @@ export interface SequencerLimits {
   groupMembersMax: number;
   groupGasMax: number; //           declared gas of one group's members, unless one alone has more
   groupBytesMax: number; //         of its members' records
+  endBytesMax: number; //           of what a home makes of its group: alone in a flush it must fit one message of LOG
   groupsMax: number; //             groups without `apply` or `abort`
+  retrySendersMax: number; //       senders with retries that are looked at in one go; the others have the next ones
   retriesMax: number; //            missed transactions to be sequenced again; above that nothing new is sequenced
   lock: LockLimits; //              of each group's machine
   predictor: PredictorLimits; //    of what is learned about touched accounts
@@ -80,7 +82,9 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   groupMembersMax: 512,
   groupGasMax: 100_000_000,
   groupBytesMax: MIB,
+  endBytesMax: 7 * MIB,
   groupsMax: 1_024,
+  retrySendersMax: 512,
   retriesMax: 16_384,
   lock: lockLimits,
   predictor: predictorLimits,

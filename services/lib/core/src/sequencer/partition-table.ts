@@ -16,6 +16,12 @@ export interface PartitionTable {
   n: number[]; //        of the last acknowledged message
   lanes: Lane[];
 }
+/** Senders in a row; through SenderTable.link. */
+export interface SenderList {
+  first: number;
+  last: number;
+}
+
 /** One partition. */
 export interface Lane {
   applied: number; //        n of the last report
@@ -38,9 +44,8 @@ export interface Lane {
   /** Senders who wait for this partition to catch up; through SenderTable.link. */
   parkedFirst: number;
   parkedLast: number;
-  /** Senders who wait for their local transactions here to be resolved. */
-  settlingFirst: number;
-  settlingLast: number;
+  /** Senders who wait for their local transactions here to be resolved, by the message of the last one. */
+  settling: Map<number, SenderList>;
   asking: Int32Array; //     senders whose nonces are asked now; empty if no request is out
   askable: number[]; //      senders to be asked next
   askAt: number; //          not before, ms
@@ -73,8 +78,7 @@ export function openPartitionTable(positions: [PartitionId, number][], limits: S
       isToldSilent: false,
       parkedFirst: -1,
       parkedLast: -1,
-      settlingFirst: -1,
-      settlingLast: -1,
+      settling: new Map(),
       asking: new Int32Array(0),
       askable: [],
       askAt: 0,

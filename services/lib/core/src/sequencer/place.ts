@@ -7,6 +7,7 @@ import { addCandidate } from "./candidates.ts";
 import { demandedHome, fillingFlush, isResolved, noteLocalFlight } from "./flights.ts";
 import { addLocal, countTransaction, rememberSender, rowsOf } from "./flush-buffer.ts";
 import { isHeldUp } from "./moves.ts";
+import type { SenderList } from "./partition-table.ts";
 import { isFull, isSilent, lagBytes } from "./partition-table.ts";
 import { queueLast, queueList } from "./ready.ts";
 import { addHash, hasHash } from "./recent-hashes.ts";
@@ -25,6 +26,7 @@ export const PLACED = { sequenced: -1, refused: -2, noRoom: -3, behindGroup: -4,
 /** A sender with many records ready gives way to the next one after so many. */
 const TURN_RECORDS_MAX = 64;
 const WHOLE_KEYS = ["whole"];
+const NOBODY: Readonly<SenderList> = { first: -1, last: -1 };
 
 /** True while nothing new can be sequenced. */
 export function isClosed(sequencer: Sequencer, now: number): boolean {
@@ -119,10 +121,11 @@ function refuse(sequencer: Sequencer, { retry, submit, record }: Turn, code: num
   return PLACED.refused;
 }
 
-function hasRoom(sequencer: Sequencer, { bytes, gas, retry }: Turn): boolean {
+function hasRoom(sequencer: Sequencer, { bytes, accountsBytes, gas, retry }: Turn): boolean {
   const { filling, limits, blocks } = sequencer;
   const rows = rowsOf(filling);
-  const isOver = rows >= limits.flushTransactionsMax || filling.bytes + bytes + NONCE_BYTES > limits.flushBytesMax;
+  const more = bytes + accountsBytes + NONCE_BYTES;
+  const isOver = rows >= limits.flushTransactionsMax || filling.bytes + more > limits.flushBytesMax;
   if (isOver || (rows > 0 && filling.gas + gas > limits.flushGasMax)) {
     filling.full = true;
     return false;
@@ -233,8 +236,11 @@ function park(sequencer: Sequencer, sender: number, outcome: number): void {
   } else if (senders.flightGroups[sender]! > 0 || sequencer.retries.bySender.has(sender) || isResolved(sequencer, sender)) {
     senders.parked[sender] = 1; // Until its groups have ended and its misses are sequenced again.
   } else {
-    const lane = partitions.lanes[senders.flightHome[sender]!]!;
-    [lane.settlingFirst, lane.settlingLast] = append(sequencer, lane.settlingFirst, lane.settlingLast, sender);
+    const { settling } = partitions.lanes[senders.flightHome[sender]!]!;
+    const n = senders.flightN[sender]!;
+    const { first, last } = settling.get(n) ?? NOBODY;
+    const [head, tail] = append(sequencer, first, last, sender);
+    settling.set(n, { first: head, last: tail });
   }
 }
 
@@ -258,16 +264,13 @@ export function unpark(sequencer: Sequencer, now: number): void {
   }
 }
 
-/** Senders whose local transactions on this partition are resolved now have their turn. */
+/** Senders whose local transactions on this partition are resolved now have their turn; `all`: whatever they wait for. */
 export function unparkSettled(sequencer: Sequencer, slot: number, all: boolean): void {
-  const { partitions, senders } = sequencer;
-  const lane = partitions.lanes[slot]!;
-  while (lane.settlingFirst >= 0) {
-    const sender = lane.settlingFirst;
-    if (!all && senders.flightHome[sender] === slot && lane.settled < senders.flightN[sender]!) return;
-    lane.settlingFirst = senders.link[sender]!;
-    if (lane.settlingFirst < 0) lane.settlingLast = -1;
-    queueLast(sequencer, sender);
+  const { settled, settling } = sequencer.partitions.lanes[slot]!;
+  for (const [n, { first, last }] of settling) {
+    if (!all && n > settled) continue;
+    settling.delete(n);
+    queueList(sequencer, first, last);
   }
 }
 

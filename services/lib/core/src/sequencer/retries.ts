@@ -95,23 +95,39 @@ export function addRetry(sequencer: Sequencer, retry: Retry): void {
   retries.count++;
 }
 
-/** Sequences what can be. Goes on while a block drains: it is what the block waits for. */
+/** Sequences what can be. Goes on while a block drains: it is what the block waits for. Costs the same however many wait. */
 export function pumpRetries(sequencer: Sequencer, now: number): void {
-  const { retries, groups, filling } = sequencer;
+  const { retries, groups, filling, limits } = sequencer;
   retries.isLearning &&= !areSettled(sequencer.partitions);
   if (retries.isLearning || retries.count === 0 || groups.whole !== null || filling.candidates.whole) return;
-  for (const [sender, retrying] of [...retries.bySender]) {
-    if (isBlocked(sequencer, sender, retrying)) continue;
-    while (retrying.items.length > 0) {
-      const retry = retrying.items[0]!;
-      if (!mayGo(sequencer, retry) || retry.attempt >= ATTEMPTS_MAX) break;
-      const outcome = placeTurn(sequencer, turnOfRetry(sequencer, retry), now);
-      if (outcome === PLACED.noRoom) return;
-      if (outcome === PLACED.behindGroup) retry.behind = sequencer.inTheWay;
-      if (outcome !== PLACED.sequenced) break;
-      takeFirst(sequencer, sender, retrying);
-    }
+  for (const sender of firstSenders(retries, limits.retrySendersMax)) {
+    const retrying = retries.bySender.get(sender);
+    if (retrying === undefined) continue;
+    if (!pumpRetrying(sequencer, sender, retrying, now)) return; // It keeps its place.
+    if (retries.bySender.size <= limits.retrySendersMax || !retries.bySender.delete(sender)) continue;
+    retries.bySender.set(sender, retrying); // Behind those that were not looked at.
   }
+}
+
+function firstSenders({ bySender }: Retries, max: number): number[] {
+  const senders: number[] = [];
+  for (const sender of bySender.keys()) if (senders.push(sender) >= max) break;
+  return senders;
+}
+
+/** One sender's turn; false if there is no room. */
+function pumpRetrying(sequencer: Sequencer, sender: number, retrying: Retrying, now: number): boolean {
+  if (isBlocked(sequencer, sender, retrying)) return true;
+  while (retrying.items.length > 0) {
+    const retry = retrying.items[0]!;
+    if (!mayGo(sequencer, retry) || retry.attempt >= ATTEMPTS_MAX) return true;
+    const outcome = placeTurn(sequencer, turnOfRetry(sequencer, retry), now);
+    if (outcome === PLACED.noRoom) return false;
+    if (outcome === PLACED.behindGroup) retry.behind = sequencer.inTheWay;
+    if (outcome !== PLACED.sequenced) return true;
+    takeFirst(sequencer, sender, retrying);
+  }
+  return true;
 }
 
 /** True while a sender's retries cannot begin. */

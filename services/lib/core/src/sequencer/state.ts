@@ -29,7 +29,7 @@ import { restoreWork } from "./learn-work.ts";
 import type { SequencerLimits } from "./limits.ts";
 import type { Moving } from "./moves.ts";
 import { openMoving } from "./moves.ts";
-import type { PartitionTable } from "./partition-table.ts";
+import type { PartitionTable, SenderList } from "./partition-table.ts";
 import { openPartitionTable, slotOf } from "./partition-table.ts";
 import type { Predictor } from "./predict.ts";
 import { openPredictor } from "./predict.ts";
@@ -91,12 +91,6 @@ export interface GroupCounts {
   heldMs: number[];
 }
 
-/** Senders who wait for the next flush; through SenderTable.link. */
-export interface SenderList {
-  first: number;
-  last: number;
-}
-
 export interface Sequencer {
   readonly limits: SequencerLimits;
   readonly term: number;
@@ -115,6 +109,7 @@ export interface Sequencer {
   readonly counts: GroupCounts;
   /** Used again and again. */
   readonly turn: Turn;
+  /** Senders who wait for the next flush. */
   readonly later: SenderList;
   /** The group that stood in the way of the last one placed. */
   inTheWay: OpenGroup | null;

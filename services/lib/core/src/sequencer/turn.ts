@@ -33,6 +33,7 @@ export interface Turn {
   readonly participants: number[];
   readonly codeOwners: number[];
   bytes: number; // of the record as it will stand in LOG
+  accountsBytes: number; // what its group's accounts grow by, at most; 0 for a local one
   gas: number;
 }
 
@@ -49,6 +50,7 @@ export const openTurn = (): Turn => ({
   participants: [],
   codeOwners: [],
   bytes: 0,
+  accountsBytes: 0,
   gas: 0,
 });
 
@@ -116,6 +118,7 @@ function route(sequencer: Sequencer, turn: Turn): Turn {
     turn.bytes += set.length - own;
     turn.home = onlyHome(partitions, ranges, set, 0, set.length);
   }
+  turn.accountsBytes = turn.home < 0 ? (set?.length ?? own) : 0;
   if (turn.home < 0) collect(partitions, ranges, turn, set ?? declaredSetOf(payload, at));
   return turn;
 }

@@ -1,8 +1,12 @@
 /** A process beside the simulator's own: takes tasks and says what came of each seed. */
-import { runTask } from "./pool.ts";
-import type { Task } from "./pool.ts";
+import { processorTime, runTask } from "./pool.ts";
+import type { Task, TaskDone } from "./pool.ts";
 
-process.on("message", (task: Task) => {
-  void runTask(task, (result) => process.send?.(result)).then(() => process.send?.("done"));
-});
+async function work(task: Task): Promise<void> {
+  const startedAt = processorTime();
+  await runTask(task, (result) => process.send?.(result));
+  process.send?.({ processorMs: processorTime() - startedAt } satisfies TaskDone);
+}
+
+process.on("message", (task: Task) => void work(task));
 process.on("disconnect", () => process.exit(0));

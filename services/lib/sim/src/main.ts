@@ -1,4 +1,5 @@
 /** `npm run sim`: the whole system on one seed after another. */
+import { availableParallelism } from "node:os";
 import { Command } from "commander";
 import { addTally, describeTally, noTally } from "./checks/tally.ts";
 import { engineOf } from "./engines.ts";
@@ -30,7 +31,7 @@ const program = new Command("sim")
   .description("Runs the whole system on one seed after another: the services' own loops, virtual time, everything fails.")
   .option("--seeds <number>", "how many seeds", integer, 100)
   .option("--from <seed>", "the first one", integer, 1)
-  .option("--jobs <number>", "processes", integer, 1)
+  .option("--jobs <number>", "processes", integer, availableParallelism())
   .option("--trace", "print one line for each event", false)
   .option("--mutant <name>", `with a planted bug: ${MUTANTS.map(({ name }) => name).join(", ")}`)
   .option("--engine <build>", "auto, native, wasm, or toy: without an EVM", "auto")
@@ -47,6 +48,7 @@ async function main(options: Options): Promise<number> {
   let done = 0;
   const startedAt = performance.now();
   const progress = setInterval(() => console.log(`${done} of ${seeds} seeds, ${failed.length} failed`), PROGRESS_MS);
+  let processorMs: number;
   const sum = noTally();
   const tell = (result: Finished): void => {
     done++;
@@ -59,14 +61,15 @@ async function main(options: Options): Promise<number> {
       );
   };
   try {
-    await runTasks(tasksOf(from, seeds, TASK_SEEDS, mutant, engine), jobs, tell);
+    processorMs = await runTasks(tasksOf(from, seeds, TASK_SEEDS, mutant, engine), jobs, tell);
   } finally {
     clearInterval(progress);
   }
   for (const [kind, seeds] of kindsOf(failed))
     console.log(`${seeds.length} times: ${kind}: seeds ${seeds.slice(0, 8).join(", ")}`);
   for (const { seed } of failed.slice(0, TRACES_MAX)) await printTrace(seed, options, TRACE_LINES);
-  console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1)} s${jobs > 1 ? "" : processorTime(seeds)}`);
+  const wallS = (performance.now() - startedAt) / 1_000;
+  console.log(`${wallS.toFixed(1)} s, ${(processorMs / Math.max(1, seeds)).toFixed(0)} ms of processor time a seed`);
   console.log(describeTally(sum));
   console.log(`${seeds} seeds, ${failed.length} failed`);
   return failed.length === 0 ? 0 : 1;
@@ -103,12 +106,6 @@ const commandOf = (seed: number, { mutant, engine }: Options): string =>
     ...(mutant === undefined ? [] : [`--mutant ${mutant}`]),
     ...(engine === "auto" ? [] : [`--engine ${engine}`]),
   ].join(" ");
-
-/** On a machine with other work the clock on the wall says little. */
-function processorTime(seeds: number): string {
-  const { user, system } = process.cpuUsage();
-  return `, ${((user + system) / 1_000 / Math.max(1, seeds)).toFixed(0)} ms of processor time a seed`;
-}
 
 function kindsOf(failed: readonly Finished[]): Map<string, number[]> {
   const kinds = new Map<string, number[]>();

@@ -1,4 +1,5 @@
 /** `npm run sim:mutants`: how soon each planted bug is found, and by what. */
+import { availableParallelism } from "node:os";
 import { Command } from "commander";
 import { MUTANTS } from "./planted.ts";
 import type { SimEngine } from "./engines.ts";
@@ -30,7 +31,7 @@ const options = new Command("sim:mutants")
   .option("--seeds <number>", "seeds for each", integer, 200)
   .option("--until <number>", "goes on so far with those that are not found by then", integer, 5_000)
   .option("--from <seed>", "the first one", integer, 1)
-  .option("--jobs <number>", "processes", integer, 2)
+  .option("--jobs <number>", "processes", integer, availableParallelism())
   .option("--only <names>", "some of them, with commas between")
   .option("--engine <build>", "auto, native, wasm, or toy: without an EVM", "auto")
   .parse()

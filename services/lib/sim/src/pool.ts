@@ -20,6 +20,17 @@ export interface Task {
 /** What comes back of one seed, without lines. */
 export type Finished = Pick<RunResult, "seed" | "failure" | "tally" | "hash">;
 
+/** What a process says at the end of a task. */
+export interface TaskDone {
+  processorMs: number;
+}
+
+/** Of this process since its start, ms. On a machine with other work the clock on the wall says little. */
+export function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+}
+
 export async function runTask({ first, count, mutant, engine }: Task, tell: (result: Finished) => void): Promise<void> {
   const planted = mutant === null ? undefined : mutantOf(mutant);
   for (let seed = first; seed < first + count; seed++) {
@@ -38,12 +49,15 @@ class Hand {
   readonly #child: ChildProcess;
   #tell: (result: Finished) => void = () => undefined;
   #end: (error: Error | null) => void = () => undefined;
+  /** What its tasks have cost. */
+  processorMs = 0;
 
   constructor() {
     this.#child = fork(fileURLToPath(new URL("./hand.ts", import.meta.url)));
-    this.#child.on("message", (message: Finished | "done") => {
-      if (message === "done") this.#end(null);
-      else this.#tell(message);
+    this.#child.on("message", (message: Finished | TaskDone) => {
+      if ("seed" in message) return this.#tell(message);
+      this.processorMs += message.processorMs;
+      this.#end(null);
     });
     this.#child.on("exit", (code) => this.#end(new BugError(`bug: a process of the simulator ended with ${code}`)));
   }
@@ -61,14 +75,18 @@ class Hand {
   }
 }
 
-/** Runs tasks with `jobs` processes; with one, in this one. `isWanted` is asked before each task. */
+/**
+ * Runs tasks with `jobs` processes; with one, in this one. `isWanted` is asked before each task.
+ * @returns processor time that all tasks have taken together, ms
+ */
 export async function runTasks(
   tasks: readonly Task[],
   jobs: number,
   tell: (result: Finished, task: Task) => void,
   isWanted: (task: Task) => boolean = () => true,
-): Promise<void> {
+): Promise<number> {
   let next = 0;
+  const startedAt = processorTime();
   const take = (): Task | undefined => {
     while (next < tasks.length && !isWanted(tasks[next]!)) next++;
     return tasks[next++];
@@ -79,10 +97,14 @@ export async function runTasks(
       await run(current, (result) => tell(result, current));
     }
   };
-  if (jobs <= 1) return work(runTask);
+  if (jobs <= 1) {
+    await work(runTask);
+    return processorTime() - startedAt;
+  }
   const hands = Array.from({ length: Math.min(jobs, tasks.length) }, () => new Hand());
   try {
     await Promise.all(hands.map((hand) => work((task, each) => hand.run(task, each))));
+    return hands.reduce((sum, { processorMs }) => sum + processorMs, 0);
   } finally {
     for (const hand of hands) hand.end();
   }

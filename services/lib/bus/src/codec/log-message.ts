@@ -1,7 +1,8 @@
 /** LOG: one message is one flush's entries for one partition; the hash of the message before it makes a log a chain. */
-import { createHash } from "node:crypto";
+import { hash as digestOf } from "node:crypto";
 import { FORMAT_VERSION, IoError } from "@meridian/core";
 import type { BlockEntry, Entry, LogMessage } from "@meridian/core";
+import { plainBytes } from "../payload.ts";
 import { checkFormat, pack, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
 import { arrayOf, bytes, flag, list, packedOf, text, unsigned, variant } from "./shapes.ts";
@@ -79,5 +80,5 @@ export function decodeLogMessage(payload: Uint8Array): LinkedMessage {
 
 /** SHA-256 of a message's payload: its identity in the chain. */
 export function hashOf(payload: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(payload).digest());
+  return plainBytes(digestOf("sha256", payload, "buffer"));
 }

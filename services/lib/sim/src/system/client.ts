@@ -26,6 +26,8 @@ export interface ClientOptions {
   /** Sends something again that it knows the fate of. */
   againChance: number;
   tickMs: number;
+  /** Goes on until then, and until it knows what became of everything. */
+  untilMs: number;
 }
 
 const REQUEST_MS_MAX = 250;
@@ -67,6 +69,7 @@ export class Client {
   }
 
   #tick(): void {
+    if (this.isDone && this.#process.clock.now() > this.#options.untilMs) return;
     if (this.beat !== null && this.#inFlight < 2) {
       const batch = this.#next(this.#process.clock.now());
       if (batch.length > 0) void this.#send(batch, this.beat.term);

@@ -61,7 +61,7 @@ export interface Run {
 
 const NO_MUTANT: Mutant = { name: "none", rules: {}, port: null };
 /** How often the end is looked for. */
-const LOOK_MS = 10;
+const LOOK_MS = 20;
 
 export async function runSeed({
   seed,
@@ -138,6 +138,7 @@ function startClients(
     aheadMax: random.pick([0, 1, 3]),
     againChance: random.pick([0, 0.1]),
     tickMs: random.pick([5, 15, 30]),
+    untilMs: times.quietMs,
   };
   const spread = isContended ? 0.4 : random.pick([0.05, 0.3, 0.7]); // All at once, or one after another.
   return Array.from({ length: count }, (_, number) => {

@@ -13,8 +13,8 @@ export function isSettled(run: Run): string | null {
     if (open !== undefined) return `transaction ${open.planned.id} is not acknowledged`;
     if (!client.isDone) return "a client waits for an answer";
   }
-  // The block that was open when the last transaction was taken, and the one behind it, for what it left behind.
-  const end = ends.get(run) ?? lastBlock(network) + 2;
+  // The block that was open when the last transaction was taken: it closes when nothing is left of it.
+  const end = ends.get(run) ?? lastBlock(network) + 1;
   ends.set(run, end);
   const sealed = clients[0]?.beat?.latest.number ?? -1;
   if (sealed < end) return `block ${end} is not sealed, the last one is ${sealed}`;

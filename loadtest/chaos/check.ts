@@ -1,5 +1,5 @@
 /** What must be true after any faults: nothing acknowledged is lost, nothing ran twice. */
-import { IoError } from "@meridian/core";
+import { IoError, hexOf } from "@meridian/core";
 import { type RpcClient, type TestAccount, type Token, type Transfer, balancesOf, nextNonces } from "@meridian/launcher";
 
 export interface Checked {
@@ -8,6 +8,9 @@ export interface Checked {
   /** Acknowledged transactions without receipt. */
   lost: string[];
 }
+
+/** forwarded() of TestForwarder.sol */
+const FORWARDED = "0xd5273e32";
 
 interface Receipt {
   transactionHash: string;
@@ -21,8 +24,7 @@ interface Receipt {
 export async function checkAfter(
   rpc: RpcClient,
   load: { transfers: readonly Transfer[]; acknowledged: ReadonlyMap<string, number> },
-  accounts: readonly TestAccount[],
-  tokens: readonly Token[],
+  { accounts, tokens, forwarders }: { accounts: TestAccount[]; tokens: Token[]; forwarders: Uint8Array[] },
   before: { first: number; nonces: readonly number[]; each: number },
 ): Promise<Checked> {
   const last = Number(await rpc.call<string>("eth_blockNumber"));
@@ -38,6 +40,7 @@ export async function checkAfter(
   if (lost.length === 0) {
     await checkNonces(rpc, load.transfers, accounts, before.nonces);
     await checkBalances(rpc, load.transfers, accounts, tokens, before.each);
+    await checkForwarded(rpc, load.transfers, forwarders);
   }
   return { receipts: statuses.size, blocks: last - before.first + 1, lost };
 }
@@ -75,6 +78,16 @@ async function checkBalances(
         throw wrong(`token ${address} says ${balance} for ${accounts[account]?.address}, not ${want}`);
     }
   }
+}
+
+/** What the forwarders have counted on their partitions is what they moved on the tokens'. */
+async function checkForwarded(rpc: RpcClient, transfers: readonly Transfer[], forwarders: readonly Uint8Array[]): Promise<void> {
+  let counted = 0n;
+  for (const address of forwarders) {
+    counted += BigInt(await rpc.call<string>("eth_call", { to: `0x${hexOf(address)}`, data: FORWARDED }, "latest"));
+  }
+  const want = transfers.filter(({ isForwarded }) => isForwarded).reduce((sum, { amount }) => sum + BigInt(amount), 0n);
+  if (counted !== want) throw wrong(`forwarders have counted ${counted}, moved through them were ${want}`);
 }
 
 const wrong = (text: string): IoError => new IoError({ code: "CHAOS", text }, "never");

@@ -22,7 +22,7 @@ afterAll(async () => {
   await rm(dataFolder, { recursive: true, force: true });
 });
 
-test("liquidity, swaps and ETH from many accounts at once: sums hold, many cross partitions, no difference in the replay", async () => {
+test("liquidity, swaps and ETH from many accounts at once: sums hold, many cross partitions, no difference", async () => {
   const options = { cluster, chainId: 31_337, transactions: TRANSACTIONS, accounts: ACCOUNTS, seed: 7, say: () => undefined };
   const report = await runExchange(options);
   expect(failuresOf(report, 0.3)).toEqual([]);

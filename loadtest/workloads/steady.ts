@@ -14,8 +14,8 @@ export interface SteadyOptions {
   /** Next nonce of each account. */
   nonces: readonly number[];
   tokens: readonly Token[];
-  /** Half of the transfers go through this contract and cross partitions. */
-  forwarder?: Uint8Array | undefined;
+  /** Half of the transfers go through one of these contracts and cross partitions. */
+  forwarders: readonly Uint8Array[];
   transactionsPerSecond: number;
   seed: number;
   /** Nothing acknowledged for this long is a failure. */
@@ -53,8 +53,7 @@ export function startSteadyLoad(options: SteadyOptions): SteadyLoad {
     const indexes = [...options.accounts.keys()].filter((index) => index % LANES === lane);
     const accounts = indexes.flatMap((index) => options.accounts[index] ?? []);
     const nonces = indexes.map((index) => options.nonces[index] ?? 0);
-    const { rpc, chainId, tokens, seed, stallMsMax, forwarder: address } = options;
-    const forwarder = address === undefined ? undefined : { address, share: CROSSING };
+    const { rpc, chainId, tokens, seed, stallMsMax, forwarders: addresses } = options;
     await delay((periodMs / LANES) * lane);
     for (let round = 0; !isStopped; round++) {
       const startedAt = performance.now();
@@ -72,7 +71,7 @@ export function startSteadyLoad(options: SteadyOptions): SteadyLoad {
         count: order.length,
         seed: seed + lane + round * LANES,
         amountMax: AMOUNT_MAX,
-        forwarder,
+        forwarders: { addresses, share: CROSSING },
       });
       for (const [place, index] of order.entries()) nonces[index] = part.nonces[place] ?? 0;
       const global = (place: number) => indexes[order[place] ?? 0] ?? 0;

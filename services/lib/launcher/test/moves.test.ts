@@ -54,7 +54,7 @@ function startTransfers(nonces: number[]) {
   const run = async (): Promise<void> => {
     for (let seed = 1; !isStopped; seed++) {
       const plan = { chainId: CHAIN_ID, accounts: holders, nonces, tokens, count: holders.length, seed, amountMax: 100 };
-      const transfers = planTransfers({ ...plan, forwarder: { address: forwarder, share: 0.5 } });
+      const transfers = planTransfers({ ...plan, forwarders: { addresses: [forwarder], share: 0.5 } });
       sent.push(...transfers);
       const signed = transfers.map((transfer) => transfer.signed);
       await sendLane(on.rpc, signed, { batch: signed.length, stallMsMax: 40_000, isPatient: true });

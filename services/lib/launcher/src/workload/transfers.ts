@@ -9,6 +9,7 @@ export interface Transfer {
   from: number; // index of the holder
   to: number;
   amount: number;
+  isForwarded: boolean;
 }
 
 export interface TransferPlan {
@@ -20,8 +21,8 @@ export interface TransferPlan {
   count: number;
   seed: number;
   amountMax: number;
-  /** Some go through a contract elsewhere that moves its caller's tokens: they cross partitions. */
-  forwarder?: { address: Uint8Array; share: number } | undefined;
+  /** Some go through one of these contracts, which moves its caller's tokens and counts: they write on two partitions. */
+  forwarders?: { addresses: readonly Uint8Array[]; share: number } | undefined;
   onProgress?: (signed: number) => void;
 }
 
@@ -65,7 +66,7 @@ export function planTransfers({
   count,
   seed,
   amountMax,
-  forwarder,
+  forwarders,
   onProgress,
 }: TransferPlan): Transfer[] {
   const draw = random(seed);
@@ -82,17 +83,19 @@ export function planTransfers({
     if (sender === undefined || receiver === undefined || token === undefined) continue;
     const nonce = nonces[from] ?? 0;
     nonces[from] = nonce + 1;
-    const isForwarded = forwarder !== undefined && draw() < forwarder.share;
+    const isForwarded = forwarders !== undefined && draw() < forwarders.share;
+    const forwarder = isForwarded ? forwarders.addresses[Math.floor(draw() * forwarders.addresses.length)] : undefined;
     const signed = sign(chainId, sender, {
       nonce,
-      to: isForwarded ? forwarder.address : token.addressBytes,
-      data: isForwarded
-        ? forwardData(token.addressBytes, receiver.addressBytes, amount)
-        : transferData(receiver.addressBytes, amount),
+      to: forwarder ?? token.addressBytes,
+      data:
+        forwarder === undefined
+          ? transferData(receiver.addressBytes, amount)
+          : forwardData(token.addressBytes, receiver.addressBytes, amount),
       valueWei: 0n,
-      gasLimit: isForwarded ? FORWARD_GAS_LIMIT : TRANSFER_GAS_LIMIT,
+      gasLimit: forwarder === undefined ? TRANSFER_GAS_LIMIT : FORWARD_GAS_LIMIT,
     });
-    transfers.push({ signed, token: tokenIndex, from, to, amount });
+    transfers.push({ signed, token: tokenIndex, from, to, amount, isForwarded: forwarder !== undefined });
     onProgress?.(transfers.length);
   }
   return transfers;

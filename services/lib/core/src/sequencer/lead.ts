@@ -17,7 +17,7 @@ import { earliestDeadline, overdue, removeWaiting } from "./waiting.ts";
 
 /** Takes what a partition says of itself. */
 export function takeReport(sequencer: Sequencer, report: Report, now: number): void {
-  const slot = noteReport(sequencer.partitions, report, now);
+  const slot = noteReport(sequencer.partitions, report, now, sequencer.limits.silentMs);
   if (slot < 0) return;
   noteHeld(sequencer, report.partition, report.groups, now);
   noteHandOvers(sequencer, report);

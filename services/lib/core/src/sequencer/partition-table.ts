@@ -4,6 +4,8 @@
  *
  * T1. A partition that is silent, stopped or full gets no transaction and no nonce record.
  * T2. At most `lagBytesMax` bytes and `lagMessagesMax` messages that this leader appended stand unapplied in one log.
+ * T3. Several processes may speak for one partition, one of them far behind because it has just started or stood still. What
+ *     counts is the furthest of them; but if one says that it has stopped, what that one found is to be looked at first.
  */
 import { assert } from "../assert.ts";
 import type { Report } from "../messages.ts";
@@ -22,11 +24,19 @@ export interface SenderList {
   last: number;
 }
 
+/** Which process said something, and when: it alone may take it back, until it is silent. */
+interface Teller {
+  host: string;
+  at: number; // ms
+}
+
 /** One partition. */
 export interface Lane {
-  applied: number; //        n of the last report
+  applied: number; //        n of the last report, by the furthest of its processes
+  appliedBy: Teller;
   reportedAt: number; //     ms
   stopped: boolean;
+  stoppedBy: Teller;
   memoryBytes: number;
   memoryBytesMax: number;
   firstN: number; //         n of the first message of this leader
@@ -62,8 +72,10 @@ export function openPartitionTable(positions: [PartitionId, number][], limits: S
     n: sorted.map(([, n]) => n),
     lanes: sorted.map(([, n]) => ({
       applied: 0,
+      appliedBy: { host: "", at: Number.NEGATIVE_INFINITY },
       reportedAt: now,
       stopped: false,
+      stoppedBy: { host: "", at: Number.NEGATIVE_INFINITY },
       memoryBytes: 0,
       memoryBytesMax: Number.POSITIVE_INFINITY,
       firstN: n + 1,
@@ -97,13 +109,20 @@ export function slotOf(table: PartitionTable, id: PartitionId): number {
  * Takes a report in; one of an unknown partition changes nothing. `n` goes back when a host starts again from a snapshot.
  * @returns the partition's slot, or -1
  */
-export function noteReport(table: PartitionTable, report: Report, now: number): number {
+export function noteReport(table: PartitionTable, report: Report, now: number, silentMs: number): number {
   const slot = (table.slots[report.partition] ?? 0) - 1;
   const lane = table.lanes[slot];
   if (lane === undefined) return -1;
-  lane.applied = report.n;
+  const teller = { host: report.host, at: now };
+  const mayTakeBack = ({ host, at }: Teller) => host === report.host || now - at > silentMs;
   lane.reportedAt = now;
-  lane.stopped = report.stopped !== null;
+  if (report.stopped !== null || mayTakeBack(lane.stoppedBy)) {
+    lane.stopped = report.stopped !== null;
+    lane.stoppedBy = teller;
+  }
+  if (report.n < lane.applied && !mayTakeBack(lane.appliedBy)) return slot;
+  lane.applied = report.n;
+  lane.appliedBy = teller;
   lane.memoryBytes = report.memoryBytes;
   lane.memoryBytesMax = report.memoryBytesMax;
   lane.reportedBlock = report.closedBlock + 1;

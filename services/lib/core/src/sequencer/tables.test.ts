@@ -5,8 +5,9 @@ import { numbersFrom } from "../blocks/testing.ts";
 import type { MapChange } from "./map-change.ts";
 import { changeMap } from "./map-change.ts";
 import { addHash, dropNewest, hasHash, openRecentHashes } from "./recent-hashes.ts";
+import { noteReport } from "./partition-table.ts";
 import { addSender, findSender, openSenderTable, removeSender, SENDER } from "./sender-table.ts";
-import { accountOf, transferHash } from "./testing/index.ts";
+import { accountOf, leadFresh, reportOf, transferHash } from "./testing/index.ts";
 
 describe("sender table", () => {
   const openKnown = (sendersMax: number, count: number) => {
@@ -132,6 +133,27 @@ describe("changes of the range map", () => {
   ])("a change that does not fit is a bug: %s", (_what, change) =>
     expect(() => changeMap(evenRangeMap(4), change)).toThrow(/^bug: /),
   );
+});
+
+describe("reports of several processes for one partition", () => {
+  const SILENT_MS = 100;
+  const said = (host: string, n: number, stopped: string | null = null, at = 0) => ({ host, n, stopped, at });
+  const laneAfter = (reports: ReturnType<typeof said>[]) => {
+    const { chain, sequencer } = leadFresh();
+    const { partitions } = sequencer;
+    const report = reportOf(chain.ledger, 0);
+    for (const { at, ...changes } of reports) noteReport(partitions, { ...report, ...changes }, at, SILENT_MS);
+    const { applied, stopped } = partitions.lanes[0]!;
+    return [applied, stopped];
+  };
+
+  test.each<[what: string, reports: ReturnType<typeof said>[], want: [applied: number, stopped: boolean]]>([
+    ["the furthest counts", [said("a", 9), said("b", 3)], [9, false]],
+    ["one that starts again goes back", [said("a", 9), said("a", 3)], [3, false]],
+    ["one that is silent counts no more", [said("a", 9), said("b", 3, null, SILENT_MS + 1)], [3, false]],
+    ["one that has stopped is not talked over", [said("a", 9, "GAP"), said("b", 9)], [9, true]],
+    ["until it is gone", [said("a", 9, "GAP"), said("b", 9, null, SILENT_MS + 1)], [9, false]],
+  ])("%s", (_what, reports, want) => expect(laneAfter(reports)).toEqual(want));
 });
 
 test("test accounts differ", () => {

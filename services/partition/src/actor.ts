@@ -356,7 +356,7 @@ class RunningActor implements Actor {
       slots,
       waitingReads: this.#reads.running,
       outBytes: this.#publisher.waitingBytes,
-      waitingEntries: this.#recovered.state.open.length,
+      waitingEntries: this.#recovered.state.open.entries.size,
     };
   }
 
@@ -377,6 +377,7 @@ class RunningActor implements Actor {
       transactions: this.#transactions,
       busyMs: this.#busyMs + this.#beside.busyMs,
       stopped: this.#stopped,
+      outFull: this.#publisher.isFull,
       ...this.#beside.report(),
     };
   }

@@ -52,8 +52,8 @@ export class Beside {
 
   /** To be called right after a message is applied. */
   applied(message: LogMessage, applied: Applied, headers: Headers): void {
-    const { record, missed } = applied;
-    this.#groups.applied(message.flush, message.entries, headers);
+    const { record, missed, held } = applied;
+    this.#groups.applied(message.flush, message.entries, held, headers);
     this.#misses.applied(missed);
     if (record.block !== null || record.genesis !== null) this.#misses.blockOpened();
   }

@@ -1,6 +1,9 @@
-/** The groups that stand open in a partition's log: those at home here are run, of all of them it is known how long they hold. */
-import { heldHomeGroups, openGroups } from "@meridian/core";
-import type { Entry, Headers, Position } from "@meridian/core";
+/**
+ * The groups that stand open in a partition's log: those at home here are run, of all of them it is known how long they hold.
+ * What a message costs hangs on the groups that it brings, lets hold and ends, not on how many are open.
+ */
+import { groupState } from "@meridian/core";
+import type { Applied, Entry, Headers, OpenGroup, Position } from "@meridian/core";
 import type { ActorLimits } from "../ports.ts";
 import { GroupRun } from "./group-run.ts";
 import type { GroupPorts, GroupSource } from "./group-run.ts";
@@ -21,6 +24,9 @@ export class Groups {
   readonly #limits: ActorLimits;
   readonly #fail: (error: unknown) => void;
   readonly #known = new Map<string, Known>();
+  /** Held, at home here, and not begun. */
+  #due: OpenGroup[] = [];
+  #mayBegin = false;
   #running = 0;
 
   constructor(ports: GroupPorts, source: GroupSource, limits: ActorLimits, signal: AbortSignal, fail: (error: unknown) => void) {
@@ -31,62 +37,73 @@ export class Groups {
     signal.addEventListener("abort", () => this.#endAll(), { once: true });
   }
 
-  /** To be called with each message that is applied: its trace goes on in the groups that it brings. */
-  applied(flush: number, entries: readonly Entry[], headers: Headers): void {
+  /** To be called with each message that is applied: its trace goes on in the groups that it brings, what it ends is ended. */
+  applied(flush: number, entries: readonly Entry[], held: Applied["held"], headers: Headers): void {
     for (const entry of entries) {
-      if (entry.kind !== "group" && entry.kind !== "lock") continue;
-      this.#known.set(keyOf({ flush, index: entry.index }), { headers, heldAt: null, run: null });
+      if (entry.kind === "group" || entry.kind === "lock") {
+        this.#known.set(keyOf({ flush, index: entry.index }), { headers, heldAt: null, run: null });
+      } else if (entry.kind === "apply" || entry.kind === "abort") this.#end(entry.group);
     }
+    for (const group of held) {
+      const known = this.#known.get(keyOf(group.position));
+      if (known === undefined) continue; // It ended in the same message.
+      known.heldAt = this.#ports.clock.now();
+      if (group.isHome) this.#due.push(group);
+    }
+    this.#mayBegin = false;
   }
 
   /**
-   * To be called after messages were applied: ends the runs of what is resolved.
-   * @param begins also begins runs of what is held: only once all that was delivered is applied, so that nothing is begun that
+   * To be called after messages were applied.
+   * @param begins begins runs of what is held: only once all that was delivered is applied, so that nothing is begun that
    *               the next message ends
    */
   look(begins: boolean): void {
-    if (this.#known.size === 0) return;
-    const now = this.#ports.clock.now();
-    const open = new Set<string>();
-    for (const { position, held } of openGroups(this.#source.state)) {
-      const key = keyOf(position);
-      open.add(key);
-      const known = this.#known.get(key);
-      if (held && known !== undefined) known.heldAt ??= now;
-    }
-    for (const [key, known] of this.#known) if (!open.has(key)) this.#end(key, known, now);
-    if (begins) this.#beginHeld();
+    this.#mayBegin = begins;
+    if (begins) this.#beginDue();
   }
 
   /** What reports say. */
   report(): { group: Position; held: boolean }[] {
-    return openGroups(this.#source.state)
-      .slice(0, this.#limits.reportGroupsMax)
-      .map(({ position, held }) => ({ group: position, held }));
+    const said: { group: Position; held: boolean }[] = [];
+    for (const { position, held } of this.#source.state.open.groups.values()) {
+      if (said.length >= this.#limits.reportGroupsMax) break;
+      said.push({ group: position, held });
+    }
+    return said;
   }
 
-  #beginHeld(): void {
-    for (const group of heldHomeGroups(this.#source.state)) {
+  /** As many as may run; the others as soon as some have ended. */
+  #beginDue(): void {
+    while (this.#mayBegin && this.#running < this.#limits.groupsMax) {
+      const group = this.#due.shift();
+      if (group === undefined) return;
       const known = this.#known.get(keyOf(group.position));
-      if (known === undefined || known.run !== null) continue;
-      if (this.#running >= this.#limits.groupsMax) return; // As soon as others have ended.
+      if (known === undefined || groupState(this.#source.state, group.position) !== "held") continue;
       const run = new GroupRun(this.#ports, this.#source, this.#limits, group);
       known.run = run.ended;
       this.#running++;
       void run
         .run(known.headers)
         .catch(this.#fail)
-        .finally(() => this.#running--);
+        .finally(() => {
+          this.#running--;
+          this.#beginDue();
+        });
     }
   }
 
-  #end(key: string, known: Known, now: number): void {
+  #end(position: Position): void {
+    const key = keyOf(position);
+    const known = this.#known.get(key);
+    if (known === undefined) return;
     this.#known.delete(key);
     known.run?.abort();
-    if (known.heldAt !== null) this.#ports.metrics.lockHeldMs(now - known.heldAt);
+    if (known.heldAt !== null) this.#ports.metrics.lockHeldMs(this.#ports.clock.now() - known.heldAt);
   }
 
   #endAll(): void {
+    this.#due = [];
     for (const { run } of this.#known.values()) run?.abort();
   }
 }

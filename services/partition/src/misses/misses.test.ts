@@ -1,9 +1,14 @@
 import { afterEach, expect, test } from "vitest";
-import { touchAccounts, touchWhy, txNonce, WHY } from "@meridian/core";
+import { memoryServer } from "@meridian/bus";
+import { TOUCH, emptyState, noTelemetry, touchAccounts, touchWhy, txNonce, WHY, writeU32 } from "@meridian/core";
 import type { MissedTransaction } from "@meridian/core";
-import { runOf, toy, toyTransaction } from "@meridian/core/actor/testing";
+import { FakeEngine, TEST_CHAIN_ID, runOf, toy, toyTransaction } from "@meridian/core/actor/testing";
+import { Caller } from "../calls.ts";
+import { partitionMetrics } from "../metrics.ts";
+import { ACTOR_LIMITS } from "../ports.ts";
 import { until } from "../testing/chain.ts";
-import { TestPartitions, accountsText, member } from "../testing/partitions.ts";
+import { TestPartitions, accountsText, member, toyCall } from "../testing/partitions.ts";
+import { MissTeller } from "./misses.ts";
 
 let world: TestPartitions | null = null;
 afterEach(async () => {
@@ -132,4 +137,34 @@ test("while the open block drains every batch is reported at once, and its begin
   await until("the report of the batch", () => partitions.reports.at(-1)?.n === n);
   expect(partitions.reports.length).toBe(before + 1);
   expect(partitions.reports.at(-1)).toMatchObject({ settledN: n, misses: 0, groups: [], handOvers: null });
+});
+
+/** Microseconds of a look, with so many misses of the block that are said already. */
+function measureLook(misses: number): number {
+  const { wire } = memoryServer().connect();
+  const state = emptyState(0, TEST_CHAIN_ID);
+  const metrics = partitionMetrics(noTelemetry(), 0, () => expect.fail("nobody asks"));
+  const caller = new Caller(wire, state, new FakeEngine(), ACTOR_LIMITS);
+  const clock = { now: () => 0, after: () => () => undefined };
+  const ended = new AbortController();
+  const teller = new MissTeller({ wire, clock, caller, metrics, callOf: toyCall }, state, ACTOR_LIMITS, ended.signal, () =>
+    expect.fail(),
+  );
+  const touch = new Uint8Array(TOUCH.accounts);
+  writeU32(touch, TOUCH.bytes, touch.length);
+  touch[TOUCH.why] = WHY.follows;
+  teller.applied(Array.from({ length: misses }, () => ({ flush: 2, record: outside(0), touch })));
+  teller.look();
+  const startedAt = performance.now();
+  for (let look = 0; look < 5_000; look++) teller.look();
+  const us = ((performance.now() - startedAt) * 1_000) / 5_000;
+  ended.abort();
+  return us;
+}
+
+test("a look costs what is new, not what the block has had", () => {
+  measureLook(10); // Warm.
+  const runs = [1, 2, 3].map(() => [measureLook(10), measureLook(1_000)] as const);
+  const [few, many] = [Math.min(...runs.map(([of]) => of)), Math.min(...runs.map(([, of]) => of))];
+  expect(many / few).toBeLessThan(5);
 });

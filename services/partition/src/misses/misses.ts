@@ -4,6 +4,7 @@
  * M1. Their order and count are those of the log: after a restart the same ones stand at the same places.
  * M2. Only what stands before everything that is not ready yet is said, so that the leader never sees a gap.
  * M3. What the leader has taken is what its last beat says, also if that is less than before: a new leader begins at none.
+ * M4. A look costs what is new, not what the block has had: it goes on where the last one stopped.
  */
 import { SUBJECT, encodeMisses } from "@meridian/bus";
 import { WHY, touchWhy } from "@meridian/core";
@@ -21,8 +22,8 @@ export interface MissPorts extends TracePorts {
 interface Missed {
   transaction: MissedTransaction;
   phase: "known" | "traced" | "ready";
-  /** Since when it could have been completed; null before the first look. */
-  since: number | null;
+  /** Since when it could have been completed: the first look. */
+  since: number;
 }
 
 const WHY_NAMES = Object.entries(WHY);
@@ -39,6 +40,9 @@ export class MissTeller {
   #taken = 0;
   /** So many are said at least once. */
   #said = 0;
+  /** So many have been looked at, and of so many it is decided whether they are completed. */
+  #looked = 0;
+  #decided = 0;
   #tracing = 0;
   #isEnded = false;
   #cancel: (() => void) | null = null;
@@ -56,7 +60,7 @@ export class MissTeller {
   applied(missed: readonly MissedTransaction[]): void {
     for (const transaction of missed) {
       const why = touchWhy(transaction.touch, 0);
-      this.#missed.push({ transaction, phase: why === WHY.outside ? "known" : "ready", since: null });
+      this.#missed.push({ transaction, phase: why === WHY.outside ? "known" : "ready", since: 0 });
       this.#ports.metrics.misses(1, { why: WHY_NAMES.find(([, code]) => code === why)?.[0] ?? "unknown" });
     }
   }
@@ -67,6 +71,8 @@ export class MissTeller {
     this.#missed = [];
     this.#taken = 0;
     this.#said = 0;
+    this.#looked = 0;
+    this.#decided = 0;
   }
 
   hear({ open, missesTaken }: Beat): void {
@@ -84,31 +90,37 @@ export class MissTeller {
   #trace(): void {
     const { missTracesMax, missTraceMs } = this.#limits;
     const now = this.#ports.clock.now();
-    for (const missed of this.#missed) {
+    for (; this.#looked < this.#missed.length; this.#looked++) this.#missed[this.#looked]!.since = now;
+    for (; this.#decided < this.#missed.length; this.#decided++) {
+      const missed = this.#missed[this.#decided]!;
       if (missed.phase !== "known") continue;
-      missed.since ??= now;
       // Its turn to be completed did not come in time: a leader that waits for it is worse than one that knows less.
       if (now - missed.since >= missTraceMs) missed.phase = "ready";
-      if (missed.phase === "ready" || this.#tracing >= missTracesMax) continue;
-      missed.phase = "traced";
-      this.#tracing++;
-      completed(missed.transaction, this.#ports, missTraceMs)
-        .then((transaction) => {
-          missed.transaction = transaction;
-          missed.phase = "ready";
-        })
-        .catch(this.#fail)
-        .finally(() => {
-          this.#tracing--;
-          this.look();
-        });
+      else if (this.#tracing < missTracesMax) this.#complete(missed);
+      else return; // Those behind it have waited less.
     }
+  }
+
+  #complete(missed: Missed): void {
+    missed.phase = "traced";
+    this.#tracing++;
+    completed(missed.transaction, this.#ports, this.#limits.missTraceMs)
+      .then((transaction) => {
+        missed.transaction = transaction;
+        missed.phase = "ready";
+      })
+      .catch(this.#fail)
+      .finally(() => {
+        this.#tracing--;
+        this.look();
+      });
   }
 
   /** So many are ready without a gap. */
   #ready(): number {
-    const unready = this.#missed.findIndex(({ phase }, place) => place >= this.#said && phase !== "ready");
-    return unready === -1 ? this.#missed.length : unready;
+    let ready = this.#said;
+    while (this.#missed[ready]?.phase === "ready") ready++;
+    return ready;
   }
 
   #sayNew(): void {

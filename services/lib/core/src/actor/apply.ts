@@ -10,7 +10,18 @@
  */
 import { assert } from "../assert.ts";
 import type { Engine } from "../engine.ts";
-import type { BlockEntry, Entry, GenesisEntry, LogMessage, LogPosition, MovedRange, OutRecord, SealEntry } from "../entries.ts";
+import type {
+  BlockEntry,
+  Entry,
+  GenesisEntry,
+  GroupEntry,
+  LockEntry,
+  LogMessage,
+  LogPosition,
+  MovedRange,
+  OutRecord,
+  SealEntry,
+} from "../entries.ts";
 import type { MissedTransaction } from "../messages.ts";
 import { arrivalsKept } from "./arrivals.ts";
 import { cellsOwnedBy } from "./cells.ts";
@@ -18,6 +29,7 @@ import { endGroup } from "./groups.ts";
 import { applyMap, movesOut, own } from "./map-entry.ts";
 import type { ChunkCells } from "./map-entry.ts";
 import { openEntry } from "./queue.ts";
+import type { OpenGroup } from "./queue.ts";
 import { runEntry } from "./run-entry.ts";
 import { beginTurn, endTurn } from "./settle.ts";
 import type { Turn } from "./settle.ts";
@@ -32,6 +44,8 @@ export interface Applied {
   snapshot: { block: number; lattice: Uint8Array } | null;
   /** Local transactions that missed in this message, in the order in which they ran; to be reported to the scheduler. */
   missed: MissedTransaction[];
+  /** Groups that hold their locks here from this message on; in log order, but for those that waited: they come first. */
+  held: OpenGroup[];
   /** Ranges that this partition has to write out as of the block that the message closed. */
   moves: MovedRange[];
 }
@@ -60,14 +74,14 @@ export function applyMessage(
   endTurn(turn);
   state.term = message.term;
   state.position = position;
-  const { record, missed, moves } = turn;
+  const { record, missed, held, moves } = turn;
   const closed = record.block;
   const snapshot = closed?.entry.snapshot === true ? { block: closed.entry.number, lattice: closed.lattice } : null;
-  return { record, snapshot, missed, moves };
+  return { record, snapshot, missed, held, moves };
 }
 
 function applyEntry(turn: Turn, entry: Entry, genesis: Uint8Array | null, chunks: ChunkCells): void {
-  const { state, engine, message, record } = turn;
+  const { state, engine, record } = turn;
   switch (entry.kind) {
     case "genesis":
       assert(genesis !== null, "the genesis entry is applied without the genesis cells");
@@ -81,7 +95,7 @@ function applyEntry(turn: Turn, entry: Entry, genesis: Uint8Array | null, chunks
     case "group":
     case "lock":
       beginExecution(state);
-      return openEntry(state, entry, message.n, message.flush);
+      return open(turn, entry);
     case "apply":
     case "abort":
       beginExecution(state);
@@ -93,6 +107,11 @@ function applyEntry(turn: Turn, entry: Entry, genesis: Uint8Array | null, chunks
     case "seal":
       return seal(state, entry, engine);
   }
+}
+
+function open({ state, message, held }: Turn, entry: GroupEntry | LockEntry): void {
+  const group = openEntry(state, entry, message.n, message.flush);
+  if (group.held) held.push(group);
 }
 
 /** From here on the map does not change until the next block: a move that has not come by now does not come. */
@@ -119,7 +138,7 @@ function begin(state: PartitionState, entry: GenesisEntry, engine: Engine, recor
 function close(turn: Turn, entry: BlockEntry): void {
   const { state, engine, record } = turn;
   assert(state.block !== null, "a block closes before genesis");
-  assert(state.open.length === 0, "a block closes with entries open");
+  assert(state.open.entries.size === 0, "a block closes with entries open");
   record.block = { entry, context: state.block, lattice: engine.closeBlock() };
   engine.openBlock(entry.opens);
   state.block = entry.opens;

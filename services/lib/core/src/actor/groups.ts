@@ -9,7 +9,7 @@ import { CELL } from "../cells.ts";
 import { readU32 } from "../bytes.ts";
 import type { AbortEntry, ApplyEntry } from "../entries.ts";
 import { txBytes, txIndex } from "../transactions.ts";
-import { openGroup } from "./queue.ts";
+import { closeEntry, openGroup } from "./queue.ts";
 import type { OpenGroup } from "./queue.ts";
 import { pump } from "./run-entry.ts";
 import { addMissed, recordsWithout } from "./settle.ts";
@@ -22,7 +22,7 @@ export function endGroup(turn: Turn, entry: ApplyEntry | AbortEntry): void {
   const isWritten = group !== undefined || !state.rules.appliesOnce || !state.rules.abortsCount; // Rules appliesOnce, abortsCount
   if (entry.kind === "apply" && isWritten && group?.isEarly !== true) commit(turn, entry.writes);
   if (group === undefined) return;
-  state.open = state.open.filter((open) => open !== group);
+  closeEntry(state, group);
   if (group.isHome) settleMembers(turn, group, entry);
   pump(turn);
 }

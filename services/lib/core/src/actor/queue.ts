@@ -4,6 +4,7 @@
  * Q1. The order is the log's. An entry waits if and only if one of its keys conflicts with an entry before it.
  * Q2. A group holds its locks from its turn until its `apply` or `abort`; whatever conflicts waits behind it.
  * Q3. Without an open group nothing is open: a local transaction only waits behind a group, directly or not.
+ * Q4. What one entry costs does not hang on how many are open (open-queue.ts, open-entries.test.ts).
  */
 import { concatBytes } from "../bytes.ts";
 import type { Engine, ProposalRules } from "../engine.ts";
@@ -11,12 +12,13 @@ import type { GroupEntry, LockEntry, Position } from "../entries.ts";
 import { assert } from "../assert.ts";
 import type { PartitionId } from "../ranges.ts";
 import { WHY, touchAccounts, touchBytes, touchWhy } from "../touches.ts";
-import { MODE, TX, txBytes, txCount } from "../transactions.ts";
+import { MODE, TX, txBytes, txCount, txIndex } from "../transactions.ts";
 import { accountsWhere, addressesOf, conflicts, emptyStanding, stand } from "./keys.ts";
-import type { Keys, Standing } from "./keys.ts";
+import type { Keys, Stander } from "./keys.ts";
+import { barredBy, enter, exit, firstLocal, groupAt, isItsTurn, release } from "./open-queue.ts";
 import type { PartitionState } from "./state.ts";
 
-export interface OpenGroup {
+export interface OpenGroup extends Stander {
   kind: "group";
   position: Position;
   n: number; // of its message
@@ -33,16 +35,14 @@ export interface OpenGroup {
   held: boolean;
   /** Its home has committed it already; only without the rule `homeWaitsForApply`. */
   isEarly: boolean;
-  keys: Keys;
 }
 
 /** A local transaction that waits for its turn. */
-export interface OpenLocal {
+export interface OpenLocal extends Stander {
   kind: "local";
   position: Position;
   n: number;
   record: Uint8Array; // packed, its own copy
-  keys: Keys;
 }
 
 export type OpenEntry = OpenGroup | OpenLocal;
@@ -58,7 +58,7 @@ export function groupState(state: PartitionState, position: Position): GroupStat
   return group === undefined ? "resolved" : group.held ? "held" : "waiting";
 }
 
-export const openGroups = (state: PartitionState): OpenGroup[] => state.open.filter((open) => open.kind === "group");
+export const openGroups = (state: PartitionState): OpenGroup[] => [...state.open.groups.values()];
 
 /** The groups that this partition is to execute and propose now. */
 export const heldHomeGroups = (state: PartitionState): OpenGroup[] =>
@@ -66,7 +66,7 @@ export const heldHomeGroups = (state: PartitionState): OpenGroup[] =>
 
 /** Up to this message of the log no local transaction waits for its turn. */
 export function settledN(state: PartitionState): number {
-  const waiting = state.open.find(({ kind }) => kind === "local"); // The first one: the queue is in log order.
+  const waiting = firstLocal(state.open);
   return waiting === undefined ? state.position.n : waiting.n - 1;
 }
 
@@ -75,11 +75,10 @@ export const missedPositions = (state: PartitionState): Uint8Array => (state.rul
 
 export const isAt = (left: Position, right: Position): boolean => left.flush === right.flush && left.index === right.index;
 
-export const openGroup = (state: PartitionState, position: Position): OpenGroup | undefined =>
-  openGroups(state).find((group) => isAt(group.position, position));
+export const openGroup = (state: PartitionState, position: Position): OpenGroup | undefined => groupAt(state.open, position);
 
 /** Takes a `group` or `lock` entry into the queue. */
-export function openEntry(state: PartitionState, entry: GroupEntry | LockEntry, n: number, flush: number): void {
+export function openEntry(state: PartitionState, entry: GroupEntry | LockEntry, n: number, flush: number): OpenGroup {
   const { owners, partition } = state;
   assert(owners !== null, "a group stands before genesis");
   const isHome = entry.kind === "group";
@@ -98,15 +97,26 @@ export function openEntry(state: PartitionState, entry: GroupEntry | LockEntry, 
     transactions,
     held: false,
     isEarly: false,
+    order: state.open.came,
     keys: {
       accounts: accountsWhere(entry.accounts, isKey),
       senders: state.rules.sendersQueue ? sendersOf(transactions) : NOTHING, // Rule sendersQueue
       whole: entry.whole,
     },
   };
-  group.held = !conflicts(standingOf(state), group.keys);
-  state.open.push(group);
+  group.held = !conflicts(state.open.standing, group.keys);
+  enter(state.open, group, !isReleased(state, group));
+  return group;
 }
+
+/** Takes a local transaction that has to wait into the queue. */
+export function openLocal(state: PartitionState, record: Uint8Array, keys: Keys, n: number, flush: number): void {
+  const position = { flush, index: txIndex(record, 0) };
+  enter(state.open, { kind: "local", position, n, record, keys, order: state.open.came }, true);
+}
+
+/** Takes a group out of the queue; others may have their turn then (`takeTurns`). */
+export const closeEntry = (state: PartitionState, group: OpenGroup): void => exit(state.open, group);
 
 function sendersOf(transactions: Uint8Array): Uint8Array {
   const senders = new Uint8Array(txCount(transactions) * 20);
@@ -117,13 +127,6 @@ function sendersOf(transactions: Uint8Array): Uint8Array {
   return senders;
 }
 
-/** The keys of everything that is open. */
-export function standingOf(state: PartitionState): Standing {
-  const standing = emptyStanding();
-  for (const open of state.open) if (!isReleased(state, open)) stand(standing, open.keys);
-  return standing;
-}
-
 /** An open group that keeps nobody waiting: never, unless a rule is switched off. */
 const isReleased = (state: PartitionState, open: OpenEntry): boolean =>
   open.kind === "group" && (open.isEarly || (open.held && !state.rules.locksHold)); // Rules homeWaitsForApply, locksHold
@@ -132,9 +135,8 @@ const isReleased = (state: PartitionState, open: OpenEntry): boolean =>
 export function barredOf(state: PartitionState): Uint8Array {
   const { rules } = state;
   if (!rules.predictionsAreChecked) return NOTHING; // Rule predictionsAreChecked
-  const barring = state.open.filter(
-    (open) => !isReleased(state, open) && (rules.waitersBar || (open.kind === "group" && open.held)), // Rule waitersBar
-  );
+  if (rules.waitersBar) return barredBy(state.open); // Rule waitersBar
+  const barring = openGroups(state).filter((group) => !isReleased(state, group) && group.held);
   return concatBytes(barring.map(({ keys }) => addressesOf(keys.accounts)));
 }
 
@@ -142,21 +144,25 @@ export function barredOf(state: PartitionState): Uint8Array {
  * Gives the turn to everything that has no conflict before it any more: groups become held, local transactions leave the queue.
  * @returns those local transactions, in log order
  */
-export function takeTurns(state: PartitionState): OpenLocal[] {
-  const before = emptyStanding();
+export function takeTurns(state: PartitionState): { due: OpenLocal[]; held: OpenGroup[] } {
+  const { open } = state;
   const due: OpenLocal[] = [];
-  state.open = state.open.filter((open) => {
-    const isFree = !conflicts(before, open.keys);
-    if (open.kind === "group") open.held ||= isFree;
-    else if (isFree) {
-      due.push(open);
-      return false;
+  const held: OpenGroup[] = [];
+  for (let entry = open.next.pop(); entry !== undefined; entry = open.next.pop()) {
+    if ((entry.kind === "group" && entry.held) || !isItsTurn(open, entry)) continue;
+    if (entry.kind === "local") {
+      due.push(entry);
+      exit(open, entry); // Who waited for it only may come next.
+    } else {
+      entry.held = true;
+      held.push(entry);
+      if (isReleased(state, entry)) release(open, entry);
     }
-    if (!isReleased(state, open)) stand(before, open.keys);
-    return true;
-  });
-  return due;
+  }
+  return { due: due.sort(byOrder), held: held.sort(byOrder) };
 }
+
+const byOrder = (left: Stander, right: Stander): number => left.order - right.order;
 
 /** What a group's home proposes with: its members, and what they may touch. */
 export function proposalOf(state: PartitionState, group: OpenGroup): { transactions: Uint8Array; rules: ProposalRules } {
@@ -182,8 +188,8 @@ export function withoutAfter(state: PartitionState, transactions: Uint8Array): U
  */
 export function loosened(state: PartitionState, group: OpenGroup, allowed: Uint8Array, touches: Uint8Array): Uint8Array | null {
   if (state.rules.membersAreStrict) return null; // Rule membersAreStrict
-  const others = emptyStanding();
-  for (const open of state.open) if (open !== group) stand(others, open.keys);
+  const others = emptyStanding<OpenEntry>();
+  for (const open of state.open.entries) if (open !== group) stand(others, open);
   const { owners, partition } = state;
   assert(owners !== null, "a group stands before genesis");
   const added: Uint8Array[] = [];
@@ -219,4 +225,5 @@ export function commitEarly(state: PartitionState, group: OpenGroup, writes: Uin
   assert(!state.rules.homeWaitsForApply, "a group is committed before its apply"); // Rule homeWaitsForApply
   engine.applyWrites(writes);
   group.isEarly = true;
+  release(state.open, group);
 }

@@ -36,8 +36,8 @@ export type LogRefusal =
 /** The message as far as it has been looked at. */
 interface Seen {
   n: number;
-  /** Groups that were open before the message and are not ended in it. */
-  groups: OpenGroup[];
+  /** Groups that were open before the message and are ended in it. */
+  ended: Set<OpenGroup>;
   /** Groups that the message opens. */
   opened: Position[];
   isClosed: boolean;
@@ -52,7 +52,7 @@ const name = ({ flush, index }: Position): string => `${flush}.${index}`;
 /** Why `message` must not be applied, or null. Reads only; to be asked before `applyMessage`. */
 export function refusalOf(state: PartitionState, message: LogMessage): LogRefusal | null {
   const { n } = message;
-  const seen: Seen = { n, groups: openGroups(state), opened: [], isClosed: false, isBetweenBlocks: state.isBetweenBlocks };
+  const seen: Seen = { n, ended: new Set(), opened: [], isClosed: false, isBetweenBlocks: state.isBetweenBlocks };
   for (const entry of message.entries) {
     if ((entry.kind === "genesis") !== (n === 1)) return invalid(n, `entry ${entry.kind} in message ${n}`);
     if (seen.isClosed && entry.kind !== "map") return invalid(n, `entry ${entry.kind} behind block`);
@@ -103,8 +103,8 @@ function refusalOfGroup(
   seen: Seen,
 ): LogRefusal | null {
   const position = { flush, index: entry.index };
-  const before = seen.opened.at(-1) ?? state.open.at(-1)?.position;
-  if (before !== undefined && (before.flush > flush || (before.flush === flush && before.index >= entry.index))) {
+  const before = seen.opened.at(-1) ?? state.open.last;
+  if (before !== null && (before.flush > flush || (before.flush === flush && before.index >= entry.index))) {
     return invalid(n, `group ${name(position)} behind ${name(before)}`);
   }
   if (entry.accounts.length % DECLARED_BYTES !== 0 || (entry.whole && entry.accounts.length > 0)) {
@@ -135,13 +135,13 @@ function memberCount({ index, transactions }: GroupEntry): number | string {
 }
 
 function refusalOfEnd(state: PartitionState, entry: ApplyEntry | AbortEntry, seen: Seen): LogRefusal | null {
-  const { n, groups, opened } = seen;
+  const { n, ended, opened } = seen;
   if (opened.some((position) => isAt(position, entry.group))) {
     return invalid(n, `${entry.kind} of group ${name(entry.group)} in its own message`);
   }
   const group = openGroup(state, entry.group);
-  if (group === undefined || !groups.includes(group)) return null; // It is resolved, or was never here.
-  seen.groups = groups.filter((open) => open !== group);
+  if (group === undefined || ended.has(group)) return null; // It is resolved, or was never here.
+  ended.add(group);
   if (entry.kind === "abort") return null;
   if (!group.held && entry.writes.length > 0) {
     return invalid(n, `apply writes for group ${name(entry.group)}, which does not hold its locks`);
@@ -164,7 +164,7 @@ function whyUnpaired({ transactions }: OpenGroup, { results, misses }: ApplyEntr
     : `${missed.length} misses for ${left} members without a result`;
 }
 
-function refusalOfBlock(state: PartitionState, entry: BlockEntry, { n, groups, opened }: Seen): LogRefusal | null {
+function refusalOfBlock(state: PartitionState, entry: BlockEntry, { n, ended, opened }: Seen): LogRefusal | null {
   if (entry.rules > RULES_VERSION) return { code: "RULES_UNKNOWN", n, rules: entry.rules, known: RULES_VERSION };
   if (state.block === null || entry.number !== state.block.number) {
     return invalid(n, `block ${entry.number} closes, open is ${state.block?.number ?? "none"}`);
@@ -173,7 +173,8 @@ function refusalOfBlock(state: PartitionState, entry: BlockEntry, { n, groups, o
   if (entry.opens.timestamp < state.block.timestamp) {
     return invalid(n, `timestamp ${entry.opens.timestamp} before ${state.block.timestamp}`);
   }
-  const open = groups[0]?.position ?? opened[0];
+  const left = state.open.groups.size > ended.size ? openGroups(state).find((group) => !ended.has(group)) : undefined;
+  const open = left?.position ?? opened[0];
   return open === undefined ? null : invalid(n, `block ${entry.number} closes, group ${name(open)} is open`);
 }
 

@@ -8,10 +8,10 @@
  */
 import { concatBytes } from "../bytes.ts";
 import type { RunEntry } from "../entries.ts";
-import { DECLARED_BYTES, TX, txBytes, txDeclared, txIndex } from "../transactions.ts";
-import { recordConflicts, stand } from "./keys.ts";
-import { barredOf, missedPositions, standingOf, takeTurns, withoutAfter } from "./queue.ts";
-import type { OpenLocal } from "./queue.ts";
+import { DECLARED_BYTES, TX, txBytes, txDeclared } from "../transactions.ts";
+import type { Keys } from "./keys.ts";
+import { recordConflicts } from "./keys.ts";
+import { barredOf, missedPositions, openLocal, takeTurns, withoutAfter } from "./queue.ts";
 import { settleRun } from "./settle.ts";
 import type { Turn } from "./settle.ts";
 import type { PartitionState } from "./state.ts";
@@ -21,7 +21,7 @@ const NOTHING = new Uint8Array(0);
 /** Applies a `run` entry. */
 export function runEntry(turn: Turn, entry: RunEntry): void {
   const { state, engine, message } = turn;
-  const isFree = state.open.length === 0;
+  const isFree = state.open.entries.size === 0;
   const transactions = isFree ? entry.transactions : takeFree(turn, entry.transactions);
   const barred = isFree ? NOTHING : barredOf(state);
   const ran = engine.run(withoutAfter(state, transactions), entry.nonces, {
@@ -35,15 +35,14 @@ export function runEntry(turn: Turn, entry: RunEntry): void {
 
 /** Puts the transactions that have to wait into the queue; returns the others. */
 function takeFree({ state, message }: Turn, transactions: Uint8Array): Uint8Array {
-  const standing = standingOf(state);
+  const { standing } = state.open;
   const free: Uint8Array[] = [];
   let start = 0;
   for (let at = 0; at < transactions.length;) {
     const next = at + txBytes(transactions, at);
-    if (standing.entries > 0 && recordConflicts(standing, transactions, at, state.rules.sendersQueue)) {
-      const waiting = openLocal(state, transactions.slice(at, next), message.n, message.flush);
-      stand(standing, waiting.keys);
-      state.open.push(waiting);
+    if (standing.all.size > 0 && recordConflicts(standing, transactions, at, state.rules.sendersQueue)) {
+      const record = transactions.slice(at, next);
+      openLocal(state, record, keysOf(state, record), message.n, message.flush);
       if (at > start) free.push(transactions.subarray(start, at));
       start = next;
     }
@@ -54,22 +53,17 @@ function takeFree({ state, message }: Turn, transactions: Uint8Array): Uint8Arra
   return concatBytes(free);
 }
 
-function openLocal(state: PartitionState, record: Uint8Array, n: number, flush: number): OpenLocal {
+function keysOf({ rules }: PartitionState, record: Uint8Array): Keys {
   const accounts = record.subarray(TX.declaredSet, TX.declaredSet + txDeclared(record, 0) * DECLARED_BYTES);
-  const senders = state.rules.sendersQueue ? record.subarray(TX.sender, TX.sender + 20) : NOTHING; // Rule sendersQueue
-  return {
-    kind: "local",
-    position: { flush, index: txIndex(record, 0) },
-    n,
-    record,
-    keys: { accounts, senders, whole: false },
-  };
+  const senders = rules.sendersQueue ? record.subarray(TX.sender, TX.sender + 20) : NOTHING; // Rule sendersQueue
+  return { accounts, senders, whole: false };
 }
 
 /** Runs everything whose turn has come, in log order; one call of the engine for neighbours of one flush. */
 export function pump(turn: Turn): void {
   const { state, engine } = turn;
-  const due = takeTurns(state);
+  const { due, held } = takeTurns(state);
+  turn.held.push(...held);
   const { waitersAreStrict, predictionsAreChecked } = state.rules;
   const strict = waitersAreStrict && predictionsAreChecked; // Rules waitersAreStrict, predictionsAreChecked
   const barred = strict ? NOTHING : barredOf(state);

@@ -13,6 +13,7 @@ import type { LogMessage, MovedRange, OutRecord, SettledRun } from "../entries.t
 import type { MissedTransaction } from "../messages.ts";
 import { touchBytes, touchIndex } from "../touches.ts";
 import { txBytes, txCount, txIndex } from "../transactions.ts";
+import type { OpenGroup } from "./queue.ts";
 import type { PartitionState } from "./state.ts";
 
 /** One message while it is applied. */
@@ -25,6 +26,8 @@ export interface Turn {
   readonly ended: SettledRun[];
   /** Local transactions that missed. */
   readonly missed: MissedTransaction[];
+  /** Groups that got their turn. */
+  readonly held: OpenGroup[];
   moves: MovedRange[];
 }
 
@@ -42,7 +45,7 @@ export function beginTurn(state: PartitionState, message: LogMessage, engine: En
     genesis: null,
     map: null,
   };
-  return { state, engine, message, record, ended: [], missed: [], moves: [] };
+  return { state, engine, message, record, ended: [], missed: [], held: [], moves: [] };
 }
 
 /** Takes what a run of local transactions of one flush came to. */

@@ -10,7 +10,8 @@ import type { PartitionId, RangeIndex, RangeMap } from "../ranges.ts";
 import { indexRanges } from "../ranges.ts";
 import { ALL_RULES } from "../rules.ts";
 import type { Rules } from "../rules.ts";
-import type { OpenEntry } from "./queue.ts";
+import { emptyQueue } from "./open-queue.ts";
+import type { OpenQueue } from "./open-queue.ts";
 
 /** Sealed hashes that are kept: BLOCKHASH reaches back 256 blocks. */
 export const SEALS_MAX = 256;
@@ -49,7 +50,7 @@ export interface PartitionState {
   /** The last sealed hashes, ascending by number, at most SEALS_MAX. */
   seals: Seal[];
   /** Groups that are not resolved here and local transactions that wait for their turn, in log order. */
-  open: OpenEntry[];
+  readonly open: OpenQueue;
   /** Packed (u64 flush, u32 index)*: positions that missed in the open block. */
   missed: Uint8Array;
   /** How many local transactions have missed in the open block. */
@@ -81,7 +82,7 @@ export function emptyState(partition: PartitionId, chainId: number, rules: Reado
 
 /** Nothing is open, nothing has missed and nothing has come where a partition begins. */
 const atBoundary = (moves: MovedRange[], isBetweenBlocks: boolean) => ({
-  open: [],
+  open: emptyQueue(),
   missed: new Uint8Array(0),
   misses: 0,
   moves,

@@ -59,9 +59,9 @@ function isLocal({ owners, partition }: PartitionState, touch: Uint8Array): bool
 }
 
 function checkClosed({ partition, open, position }: PartitionState): void {
-  const text = () =>
-    `partition ${partition} after message ${position.n}: ${open.map(({ position: at }) => `${at.flush}/${at.index}`).join()}`;
-  check(open.length === 0, "a lock outlives its group", text);
+  const names = [...open.entries].map(({ position: at }) => `${at.flush}/${at.index}`);
+  const text = () => `partition ${partition} after message ${position.n}: ${names.join()}`;
+  check(open.entries.size === 0, "a lock outlives its group", text);
 }
 
 export const closeEngine = (engine: Engine): void => void engine.close();

@@ -88,7 +88,7 @@ export class TestPartition {
 
   /** What is open, as "group 2.1 held", "group 3.1", "local 3.4". */
   open(): string[] {
-    return this.state.open.map((open) => {
+    return [...this.state.open.entries].map((open) => {
       const held = open.kind === "group" && open.held ? " held" : "";
       return `${open.kind} ${open.position.flush}.${open.position.index}${held}`;
     });

@@ -95,7 +95,7 @@ export class ToyScheduler {
       for (const [nonce, local] of flying) {
         const { position, home, group } = local;
         const isRead = position.flush <= state.position.flush;
-        const waits = state.open.some((open) => open.kind === "local" && nameOf(open.position) === nameOf(position));
+        const waits = [...state.open.locals].some((open) => nameOf(open.position) === nameOf(position));
         if (group !== null || home !== partition || !isRead || waits) continue;
         flying.delete(nonce);
         const miss = missed.find(({ flush, record }) => flush === position.flush && txIndex(record, 0) === position.index);

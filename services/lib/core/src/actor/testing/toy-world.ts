@@ -247,7 +247,7 @@ export class ToyWorld {
       for (const item of this.logs[number] ?? []) this.#apply(again, item);
       const same = JSON.stringify(again.records.map(plain)) === JSON.stringify(partition.records.map(plain));
       if (!same) return `a replay of log ${number} alone gives other records`;
-      if (again.state.open.length > 0) return `something is open on partition ${number}`;
+      if (again.state.open.entries.size > 0) return `something is open on partition ${number}`;
     }
     return this.#checkSerial();
   }

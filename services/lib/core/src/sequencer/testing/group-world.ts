@@ -330,7 +330,7 @@ export class GroupWorld {
       if (wrong !== null) return wrong;
       const again = this.partitions[number]!;
       if (again.records.length !== records.length) return `a replay of log ${number} gives other records`;
-      if (again.state.open.length > 0) return `something is open on partition ${number}`;
+      if (again.state.open.entries.size > 0) return `something is open on partition ${number}`;
     }
     return checkSerial(this, this.#owners);
   }

@@ -2,7 +2,7 @@ import { IoError } from "@meridian/core";
 import type { Bus, Clock, Log, Objects, Out, Settings, StoredRecord, Wire, WireMessage } from "@meridian/core";
 import { wait } from "@meridian/process";
 import { guarded } from "../guarded.ts";
-import { APPEND_MS_MAX, PUBLISH_MS_MAX } from "../limits.ts";
+import { APPEND_MS_MAX, PUBLISH_MS_MAX, STORE_TRY_MS } from "../limits.ts";
 import { StreamLog } from "../log.ts";
 import { STREAM } from "../names.ts";
 import { StreamOut } from "../out.ts";
@@ -30,6 +30,7 @@ export class MemoryBus implements Bus {
   readonly closed: Promise<void>;
   readonly #server: MemoryServer;
   readonly #clock: Clock;
+  readonly #storeTryMs: number;
   #isConnected = true;
   #isClosed = false;
   #resolveClosed: () => void;
@@ -40,6 +41,7 @@ export class MemoryBus implements Bus {
     this.#server = server;
     const { appendMsMax = APPEND_MS_MAX, publishMsMax = PUBLISH_MS_MAX, clock = server.clock } = options;
     this.#clock = clock;
+    this.#storeTryMs = options.storeTryMs ?? STORE_TRY_MS;
     this.log = new StreamLog(this.#stream(STREAM.log), clock, { appendMsMax });
     this.out = new StreamOut(this.#stream(STREAM.out), clock, { publishMsMax });
     this.settings = new KeyedSettings(this.#keyValues());
@@ -107,7 +109,17 @@ export class MemoryBus implements Bus {
     };
   }
 
-  async #store(name: StreamName, messages: readonly StreamMessage[], expectation: Expectation): Promise<StoreOutcome> {
+  /** Whoever waits for the answer gives up after a while; the messages are on their way all the same, and may be stored then. */
+  #store(name: StreamName, messages: readonly StreamMessage[], expectation: Expectation): Promise<StoreOutcome> {
+    return new Promise((resolve, reject) => {
+      const timeoutMs = this.#storeTryMs;
+      const late = () => reject(new IoError({ code: "TIMEOUT", what: name, timeoutMs }, "later"));
+      const cancel = this.#clock.after(timeoutMs, late);
+      this.#send(name, messages, expectation).then(resolve, reject).finally(cancel);
+    });
+  }
+
+  async #send(name: StreamName, messages: readonly StreamMessage[], expectation: Expectation): Promise<StoreOutcome> {
     for (const { payload } of messages) checkPayload(name, payload);
     const { faults, streams, clock } = this.#server;
     const fault = faults.takeStoreFault(name);

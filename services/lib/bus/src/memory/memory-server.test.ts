@@ -3,6 +3,8 @@ import { expect, test } from "vitest";
 import type { Clock } from "@meridian/core";
 import { memoryServer } from "./memory-server.ts";
 
+const NOTHING = new Uint8Array(0);
+
 /** A clock that goes on only when told to. */
 function manualClock(): Clock & { run(ms: number): Promise<void> } {
   let now = 0;
@@ -72,6 +74,22 @@ test("a lost reply is a timeout on the given clock", async () => {
   expect(code).toBe("none");
   await clock.run(1);
   expect(code).toBe("TIMEOUT");
+});
+
+test("a try that takes too long ends, and is stored all the same when it arrives", async () => {
+  const clock = manualClock();
+  const server = memoryServer({ clock });
+  const bus = server.connect({ storeTryMs: 50 });
+  server.faults.delay("OUT", 80);
+  const record = { n: 1, flush: 1, transactions: NOTHING, results: NOTHING, settled: [], block: null, genesis: null, map: null };
+  let published = false;
+  void bus.out.publish(0, [record]).then(() => (published = true));
+  await clock.run(40);
+  expect([published, server.streams.OUT.lastSequence]).toEqual([false, 0]);
+  await clock.run(30); // Tried again, and that one is stored.
+  expect([published, server.streams.OUT.lastSequence]).toEqual([true, 1]);
+  await clock.run(100); // The first one comes too late: its expectation does not hold any more.
+  expect(server.streams.OUT.lastSequence).toBe(1);
 });
 
 test("a bus that is cut off gets nothing, is refused, and goes on when it is back", async () => {

@@ -112,6 +112,7 @@ export interface MemoryConnectOptions {
   /** See limits.ts. */
   appendMsMax?: number;
   publishMsMax?: number;
+  storeTryMs?: number;
 }
 
 /** A server in memory for tests and the simulator. */

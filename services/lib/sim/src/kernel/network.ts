@@ -23,8 +23,9 @@ export interface Kept {
   atMs: number;
 }
 
-/** How long a writer tries an append or publish of unknown outcome. */
+/** How long a writer tries an append or publish of unknown outcome, and waits for the answer to each try. */
 const STORE_MS_MAX = 1_500;
+const STORE_TRY_MS = 150;
 /** A request to the server takes at least this long each way, so that between any two of them others may come. */
 const WAY_MS_MIN = 0.02;
 
@@ -39,6 +40,8 @@ export class Network {
   readonly #trace: Trace;
   /** Called once, when the next store meets a fault. */
   onStoreFault: (() => void) | null = null;
+  /** Called once, when somebody sends the next append. */
+  onAppend: (() => void) | null = null;
   /** Usual time of a request to the server, one way. */
   serverMs = 0.5;
 
@@ -46,7 +49,8 @@ export class Network {
     this.#time = time;
     this.#trace = trace;
     this.server = memoryServer({ clock: time });
-    this.server.faults.delayMs = () => WAY_MS_MIN + random.float() * this.serverMs;
+    const stillMs = () => Math.max(0, this.wire.stillUntilMs - time.now());
+    this.server.faults.delayMs = () => stillMs() + WAY_MS_MIN + random.float() * this.serverMs;
     const { objects } = this.server;
     const put = objects.set.bind(objects);
     objects.set = (name, bytes) => {
@@ -57,7 +61,9 @@ export class Network {
     const take = faults.takeStoreFault.bind(faults);
     faults.takeStoreFault = (stream) => {
       const fault = take(stream);
-      const { onStoreFault } = this;
+      const { onStoreFault, onAppend } = this;
+      if (stream === "LOG") this.onAppend = null;
+      if (stream === "LOG") onAppend?.();
       if (fault !== undefined) this.onStoreFault = null;
       if (fault !== undefined) onStoreFault?.();
       return fault;
@@ -84,8 +90,11 @@ export class Network {
 
   /** A bus for a process that starts. */
   connect(process: SimProcess): Bus {
-    const memory = this.server.connect({ clock: process.clock, appendMsMax: STORE_MS_MAX, publishMsMax: STORE_MS_MAX });
+    const memory = this.server.connect({
+      ...{ clock: process.clock, appendMsMax: STORE_MS_MAX, publishMsMax: STORE_MS_MAX, storeTryMs: STORE_TRY_MS },
+    });
     this.#buses.set(process, memory);
+    if (this.wire.isDown) memory.disconnect();
     return {
       log: memory.log,
       out: memory.out,
@@ -104,7 +113,21 @@ export class Network {
       this.#buses.get(process)?.disconnect();
     } else {
       this.wire.cutOff.delete(process);
-      this.#buses.get(process)?.reconnect();
+      if (!this.wire.isDown) this.#buses.get(process)?.reconnect();
+    }
+  }
+
+  /** The server stands still: what it has, and what comes meanwhile, it deals with afterwards. */
+  stop(ms: number): void {
+    this.wire.stillUntilMs = Math.max(this.wire.stillUntilMs, this.#time.now() + ms);
+  }
+
+  /** The server is gone, with all connections and what was on its way; what it had stored it still has when it is back. */
+  setDown(isDown: boolean): void {
+    this.wire.isDown = isDown;
+    for (const [process, bus] of this.#buses) {
+      if (isDown) bus.disconnect();
+      else if (!this.wire.cutOff.has(process)) bus.reconnect();
     }
   }
 

@@ -43,6 +43,10 @@ export class SimWire {
   readonly #subscriptions = new Set<Subscription>();
   /** Processes that nothing reaches and that reach nobody. */
   readonly cutOff = new Set<SimProcess>();
+  /** There is no server: nothing reaches anybody. */
+  isDown = false;
+  /** The server stands still until then: what is on its way arrives afterwards. */
+  stillUntilMs = 0;
 
   constructor(time: VirtualTime, random: Random, trace: Trace, weather: Weather) {
     this.#time = time;
@@ -76,7 +80,7 @@ export class SimWire {
   }
 
   #canSpeak(process: SimProcess): boolean {
-    return process.state !== "dead" && !this.cutOff.has(process);
+    return !this.isDown && process.state !== "dead" && !this.cutOff.has(process);
   }
 
   #request(
@@ -128,7 +132,9 @@ export class SimWire {
       return this.#tell(from, to, what, payload, "never");
     }
     const land = (): void => {
-      if (this.cutOff.has(to)) return;
+      if (this.isDown || this.cutOff.has(to)) return;
+      const stillMs = this.stillUntilMs - this.#time.now();
+      if (stillMs > 0) return void this.#time.after(stillMs + this.#delayMs(), land);
       to.enter(() => {
         this.#trace.event(to.name, what, 1, payload);
         this.#tell(from, to, what, payload, "");

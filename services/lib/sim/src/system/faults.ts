@@ -54,6 +54,8 @@ function calm({ network, system, trace, random }: FaultPorts): void {
   trace.line("all", () => "--- nothing fails from here on");
   Object.assign(network.wire.weather, CALM);
   network.serverMs = CALM_SERVER_MS;
+  network.wire.stillUntilMs = 0;
+  network.setDown(false);
   for (const stream of ["LOG", "OUT"] as const) network.server.faults.full(stream, null);
   for (const member of system.members) {
     // A second process for a partition may stay for good.
@@ -79,6 +81,8 @@ const TROUBLES: readonly Trouble[] = [
   cut,
   loseAnswer,
   crashInAppend,
+  stopServer,
+  restartServer,
   delayStore,
   lag,
   lag,
@@ -174,6 +178,35 @@ function crashInAppend(ports: FaultPorts, times: Times): void {
       const { system } = ports;
       const leader = system.leader();
       if (leader !== undefined && time.now() < times.quietMs) kill(ports, times, leader);
+    });
+  };
+}
+
+/** The server stands still in the middle of an append: before it has it, or before it says so. */
+function stopServer({ network, time, random, trace }: FaultPorts, times: Times): void {
+  const stillMs = random.float() * random.pick([30, 200, 600]);
+  network.onAppend = () => {
+    time.after(random.float() * 2 * network.serverMs, () => {
+      if (time.now() + stillMs > times.quietMs) return;
+      trace.event("server", "stop", 0);
+      trace.line("server", () => `stands still for ${stillMs.toFixed(1)} ms`);
+      network.stop(stillMs);
+    });
+  };
+}
+
+/** The server dies in the middle of an append, and is there again after a while. */
+function restartServer({ network, time, random, trace }: FaultPorts, times: Times): void {
+  network.onAppend = () => {
+    time.after(random.float() * 2 * network.serverMs, () => {
+      if (time.now() >= times.quietMs) return;
+      trace.event("server", "kill", 0);
+      trace.line("server", () => "is killed");
+      network.setDown(true);
+      time.after(random.float() * random.pick([20, 200]), () => {
+        trace.line("server", () => "is back");
+        network.setDown(false);
+      });
     });
   };
 }

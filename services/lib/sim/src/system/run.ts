@@ -2,6 +2,7 @@
 import { ALL_RULES } from "@meridian/core";
 import type { EngineModule, Rules } from "@meridian/core";
 import { checkRun } from "../checks/check-run.ts";
+import { LockWatch } from "../checks/locks.ts";
 import type { Tally } from "../checks/tally.ts";
 import type { SeenCall } from "../checks/serial.ts";
 import { Network } from "../kernel/network.ts";
@@ -117,7 +118,7 @@ function setUp(
   for (const member of system.members) time.after(random.float() * 5, () => system.start(member));
   planFaults({ time, network, system, trace, random }, times, isContended);
   const clients = startClients(world, times, isContended, { time, trace, random, network });
-  const moves = random.pick([0, 0, 2, 5]);
+  const moves = random.pick([0, 2, 6]);
   const mover = new SimProcess("adm", time, random);
   startMover(mover, network.wire.connect(mover), { random, trace }, world, { count: moves, untilMs: times.quietMs });
   const reader = new SimProcess("rd", time, random);
@@ -155,10 +156,13 @@ const clientOf = (sender: string): number => Number.parseInt(sender.slice(-2), 1
 function endOf(run: Run & { times: Times }, time: VirtualTime, fail: (failure: Failure) => void): { is: boolean } {
   const over = { is: false };
   const { quietMs, settleMs } = run.times;
+  const locks = new LockWatch(run.times);
   const look = (): void => {
     const stopped = run.system.stopped();
+    const late = locks.look(run.network, run.system, time.now());
     const missing = isSettled(run);
-    if (stopped !== null) fail({ kind: `a partition stopped: ${stopped.split(" ")[2]}`, text: stopped });
+    if (late !== null) fail({ kind: "a lock outlives its group", text: late });
+    else if (stopped !== null) fail({ kind: `a partition stopped: ${stopped.split(" ")[2]}`, text: stopped });
     else if (missing === null) over.is = true;
     else if (time.now() > quietMs + settleMs) fail({ kind: "not settled", text: missing });
     else time.after(LOOK_MS, look);

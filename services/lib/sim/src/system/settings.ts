@@ -4,6 +4,7 @@ import type { PartitionId } from "@meridian/core";
 import type { PartitionOptions } from "@meridian/partition";
 import type { SchedulerOptions } from "@meridian/scheduler";
 import type { World } from "../world/world.ts";
+import { TAKE_OVER_JITTER_MS } from "./times.ts";
 import type { Times } from "./times.ts";
 
 /** Tables that a service makes at its start, as small as such a world needs them. */
@@ -22,7 +23,15 @@ export function schedulerOptions(instance: string, world: World, times: Times): 
       ...{ snapshotBlocksMin: snapshotMs < 100 ? 1 : 2, snapshotMs, lock: { askMs: 30, lockMsMax, abortsMax: 6 } },
       predictor: { methodsMax: 64, callsMax: 64, sourcesMax: 16 },
     },
-    timing: { beatMs, takeOverMs, takeOverJitterMs: 100, tickMs: 10, nonceRequestMs: 150, retryMs: 30, chainMsMax: FAR },
+    timing: {
+      beatMs,
+      takeOverMs,
+      takeOverJitterMs: TAKE_OVER_JITTER_MS,
+      tickMs: 10,
+      nonceRequestMs: 150,
+      retryMs: 30,
+      chainMsMax: FAR,
+    },
   };
 }
 

@@ -24,6 +24,9 @@ export interface Times {
   settleMs: number;
 }
 
+/** A standby waits up to this much longer than `takeOverMs`. */
+export const TAKE_OVER_JITTER_MS = 100;
+
 /** @param isContended  groups stay open long, and much comes meanwhile */
 export function drawTimes(random: Random, isContended: boolean): Times {
   return { ...drawAny(random), ...(isContended ? { blockMs: 600, flushMs: 1, lockMsMax: 400, silentMs: 400 } : {}) };

@@ -1,0 +1,87 @@
+/**
+ * No lock outlives its group by more than a second, which is a tenth of one here, as all times are: from the moment at which
+ * nothing fails any more a group comes to its end in LOG in time, and every process of its partitions lets go of its locks soon
+ * after. Looked at while a run settles.
+ */
+import { decodeLogMessage } from "@meridian/bus";
+import type { Entry, PartitionId, Position } from "@meridian/core";
+import type { Network } from "../kernel/network.ts";
+import type { System } from "../system/system.ts";
+import { TAKE_OVER_JITTER_MS } from "../system/times.ts";
+import type { Times } from "../system/times.ts";
+
+/** Milliseconds that a lock may stay behind its group, and a group behind its deadline. */
+const LATE_MS_MAX = 100;
+
+/** A message that ends groups. */
+interface End {
+  n: number;
+  atMs: number;
+}
+
+export class LockWatch {
+  readonly #times: Times;
+  /** So many of the stored messages are read. */
+  #read = 0;
+  /** When the groups without an end were begun. */
+  readonly #open = new Map<string, number>();
+  /** By partition; the first of each is the newest one that every process must have applied. */
+  readonly #ends = new Map<PartitionId, End[]>();
+
+  constructor(times: Times) {
+    this.#times = times;
+  }
+
+  /** What is wrong at this moment; null if nothing is. */
+  look({ kept }: Network, system: System, nowMs: number): string | null {
+    for (; this.#read < kept.length; this.#read++) {
+      const { stream, payload, atMs } = kept[this.#read]!;
+      if (stream === "LOG") this.#take(payload, atMs);
+    }
+    return this.#lateGroup(nowMs) ?? this.#lateProcess(system, nowMs);
+  }
+
+  #take(payload: Uint8Array, atMs: number): void {
+    const { partition, n, flush, entries } = decodeLogMessage(payload).message;
+    let isEnd = false;
+    for (const entry of entries) {
+      if (entry.kind === "group") this.#open.set(keyOf({ flush, index: entry.index }), atMs);
+      if (!endsGroup(entry)) continue;
+      this.#open.delete(keyOf(entry.group));
+      isEnd = true;
+    }
+    if (!isEnd) return;
+    const ends = this.#ends.get(partition) ?? [];
+    this.#ends.set(partition, ends);
+    ends.push({ n, atMs });
+  }
+
+  /** A leader that is new has to take over first, and gives a group its time anew. */
+  #lateGroup(nowMs: number): string | null {
+    const { quietMs, takeOverMs, lockMsMax } = this.#times;
+    const allowedMs = takeOverMs + TAKE_OVER_JITTER_MS + lockMsMax + LATE_MS_MAX;
+    for (const [group, atMs] of this.#open) {
+      const sinceMs = Math.max(atMs, quietMs);
+      if (nowMs > sinceMs + allowedMs) return `group ${group} has no end ${(nowMs - sinceMs).toFixed(0)} ms after it began`;
+    }
+    return null;
+  }
+
+  #lateProcess(system: System, nowMs: number): string | null {
+    const dueMs = nowMs - LATE_MS_MAX;
+    if (dueMs < this.#times.quietMs) return null;
+    for (const ends of this.#ends.values()) while ((ends[1]?.atMs ?? Infinity) <= dueMs) ends.shift();
+    for (const { name, kind, partition, isUp } of system.members) {
+      if (kind !== "partition" || !isUp || partition === null) continue;
+      const end = this.#ends.get(partition)?.[0];
+      const n = system.actors.get(name)?.status().n ?? 0;
+      if (end !== undefined && end.atMs <= dueMs && n < end.n) return `${name} at message ${n} holds what message ${end.n} ended`;
+    }
+    return null;
+  }
+}
+
+const keyOf = ({ flush, index }: Position): string => `${flush}/${index}`;
+
+const endsGroup = (entry: Entry): entry is Extract<Entry, { kind: "apply" | "abort" }> =>
+  entry.kind === "apply" || entry.kind === "abort";

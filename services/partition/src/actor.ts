@@ -377,7 +377,6 @@ class RunningActor implements Actor {
       transactions: this.#transactions,
       busyMs: this.#busyMs + this.#beside.busyMs,
       stopped: this.#stopped,
-      outFull: this.#publisher.isFull,
       ...this.#beside.report(),
     };
   }

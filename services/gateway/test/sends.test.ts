@@ -159,7 +159,12 @@ describe("what the scheduler refuses", () => {
       2,
       { code: -32_000, message: "partition 2 does not answer: the transaction was not sent" },
     ],
-    ["log full", SUBMIT.logFull, 0, { code: -32_000, message: "the log is full: the transaction was not sent" }],
+    [
+      "storage full",
+      SUBMIT.logFull,
+      0,
+      { code: -32_005, message: "storage is full: the transaction was not sent; send it again when there is room" },
+    ],
     ["block gas", SUBMIT.gasLimit, 90_000, { code: -32_000, message: "exceeds block gas limit: gas 100000, limit 90000" }],
   ])("%s", async (_what, code, detail, error) => {
     const raw = await sign({ nonce: 3 }, dave);

@@ -37,6 +37,7 @@ export class Publisher {
   #running: Promise<void> | null = null;
   #failure: { error: unknown } | null = null;
   #publishedN: number;
+  #isFull = false;
 
   /** @param publishedN n of the last record in OUT */
   constructor(ports: PublisherPorts, partition: PartitionId, limits: ActorLimits, publishedN: number, signal: AbortSignal) {
@@ -50,6 +51,11 @@ export class Publisher {
   /** n of the last record that OUT has for sure. */
   get publishedN(): number {
     return this.#publishedN;
+  }
+
+  /** The server has no room for more. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
 
   get waitingBytes(): number {
@@ -122,9 +128,11 @@ export class Publisher {
     for (let pauseMs = this.#limits.retryMsMin; !this.#signal.aborted; pauseMs = Math.min(pauseMs * 2, this.#limits.retryMsMax)) {
       try {
         await out.publish(this.#partition, records, headers);
+        this.#isFull = false;
         return;
       } catch (error) {
         if (!isIoError(error) || error.retry === "never") throw error;
+        this.#isFull = isIoError(error, "FULL");
         const facts = { ...error.detail, partition: this.#partition, records: records.length, waitingBytes: this.#waitingBytes };
         telemetry.log.warn(facts, "OUT does not take the records; the log waits, trying again");
         await wait(clock, pauseMs, this.#signal);

@@ -92,7 +92,7 @@ export function submitRefusal(code: number, detail: number, records: Uint8Array,
     case SUBMIT.partitionSilent:
       return refused(`partition ${detail} does not answer: the transaction was not sent`);
     case SUBMIT.logFull:
-      return refused("the log is full: the transaction was not sent");
+      return limitExceeded("storage is full: the transaction was not sent; send it again when there is room");
     case SUBMIT.gasLimit:
       return refused(`exceeds block gas limit: gas ${txGasLimit(records, at)}, limit ${detail}`);
     case VERDICT.notSent:

@@ -18,7 +18,7 @@ export const SUBMIT = {
   busy: 7, //             scheduler or home partition has too much waiting
   partitionFull: 8, //    the home partition is at its memory bound; detail: partition
   partitionSilent: 9, //  the home partition, or the sender's, does not report; detail: partition
-  logFull: 10, //         the server's disk or stream limit is reached
+  logFull: 10, //         the server's disk or a stream's limit is reached: LOG's, or OUT's, as partitions say
   notLeader: 11, //       deposed or stopping: send again to the new leader
   gasLimit: 12, //        declares more gas than a block has; detail: the block gas limit
 } as const;
@@ -71,6 +71,7 @@ export interface Report {
   transactions: number; // executed since the process started
   busyMs: number; //       time spent executing since the process started
   stopped: string | null; // why it stopped for good (gap, broken chain), null while it runs
+  outFull: boolean; //     the server has no room for what it publishes to OUT; its log waits
   /** Up to this message no local transaction waits for its turn. */
   settledN: number;
   /** How many of its local transactions have missed in the open block. */

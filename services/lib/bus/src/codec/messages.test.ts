@@ -62,6 +62,7 @@ const report = {
   slots: 2,
   transactions: 3,
   busyMs: 1.5,
+  outFull: true,
   settledN: LARGE,
   misses: 2,
   groups: [],

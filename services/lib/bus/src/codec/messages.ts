@@ -99,6 +99,7 @@ export const { encode: encodeReport, decode: decodeReport } = codec(
     transactions: unsigned,
     busyMs: measure,
     stopped: nullable(text),
+    outFull: flag,
     settledN: unsigned,
     misses: unsigned,
     groups: list(record<Report["groups"][number]>({ group: position, held: flag })),

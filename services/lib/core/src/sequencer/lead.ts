@@ -1,5 +1,5 @@
 /** The rest of a leader's life: what partitions and archives say, time, and the end of the term. */
-import type { Beat, Built, GroupProposal, Report } from "../messages.ts";
+import type { Beat, Built, GroupProposal, Report, SubmitCode } from "../messages.ts";
 import { SUBMIT } from "../messages.ts";
 import { sendAsks } from "./asks.ts";
 import { noteBuilt } from "./chain-blocks.ts";
@@ -7,13 +7,13 @@ import { fill } from "./flush.ts";
 import { noteHeld, takeProposal, tickGroups } from "./groups.ts";
 import { settled } from "./misses.ts";
 import { noteHandOvers, tickMoves } from "./moves.ts";
-import { noteReport } from "./partition-table.ts";
+import { isOutFull, noteReport } from "./partition-table.ts";
 import { pump, unpark } from "./place.ts";
 import { SENDER } from "./sender-table.ts";
 import type { Sequencer, SequencerEffect } from "./state.ts";
 import { ownerOfSender, settle } from "./state.ts";
 import { closeSubmit, isUndecided } from "./submits.ts";
-import { earliestDeadline, overdue, removeWaiting } from "./waiting.ts";
+import { WAIT, earliestDeadline, overdue, removeWaiting } from "./waiting.ts";
 
 /** Takes what a partition says of itself. */
 export function takeReport(sequencer: Sequencer, report: Report, now: number): void {
@@ -41,7 +41,14 @@ export function takeBuilt(sequencer: Sequencer, built: Built): void {
 
 /** Time went on: what waited too long is refused. Call it at least every 100 ms or so while something waits. */
 export function tickSequencer(sequencer: Sequencer, now: number): void {
-  for (let node = overdue(sequencer.waiting, now); node >= 0; node = overdue(sequencer.waiting, now)) expire(sequencer, node);
+  const { waiting, partitions, limits } = sequencer;
+  for (let node = overdue(waiting, now); node >= 0; node = overdue(waiting, now)) expire(sequencer, node, SUBMIT.busy);
+  if (isOutFull(partitions, now, limits.silentMs)) {
+    // What waits for room would wait in vain.
+    for (let node = waiting.heads[WAIT.ready]!; node >= 0; node = waiting.heads[WAIT.ready]!) {
+      expire(sequencer, node, SUBMIT.logFull);
+    }
+  }
   tickGroups(sequencer, now);
   tickMoves(sequencer, now);
   fill(sequencer, now);
@@ -51,7 +58,8 @@ export function tickSequencer(sequencer: Sequencer, now: number): void {
 /** When `tickSequencer` has something to refuse, ms; Infinity if nothing waits. */
 export const nextDeadline = (sequencer: Sequencer): number => earliestDeadline(sequencer.waiting);
 
-function expire(sequencer: Sequencer, node: number): void {
+/** @param noRoom why one whose turn it is could not go */
+function expire(sequencer: Sequencer, node: number, noRoom: SubmitCode): void {
   const { senders, waiting, partitions } = sequencer;
   const sender = waiting.sender[node]!;
   const submit = waiting.submit[node]!;
@@ -60,7 +68,7 @@ function expire(sequencer: Sequencer, node: number): void {
   if (senders.state[sender] === SENDER.asking) {
     settle(sequencer, submit, record, SUBMIT.partitionSilent, partitions.ids[ownerOfSender(sequencer, sender)]!);
   } else if (behindNext < senders.ready[sender]!) {
-    settle(sequencer, submit, record, SUBMIT.busy, 0);
+    settle(sequencer, submit, record, noRoom, 0);
     senders.ready[sender] = behindNext; // The ones after it stand behind a gap now.
   } else {
     settle(sequencer, submit, record, SUBMIT.nonceTooHigh, senders.next[sender]!);

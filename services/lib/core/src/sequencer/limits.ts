@@ -13,7 +13,7 @@ export interface SequencerLimits {
   gapMax: number;
   gapMs: number; //                 how long a record waits for the gap before it to close
   askMs: number; //                 how long a record waits for its sender's nonce
-  readyMs: number; //               how long a record whose turn it is waits for room
+  readyMs: number; //               how long a record whose turn it is waits for room; gateways ask again after 4 s
   readyPerSenderMax: number; //     records of one sender whose turn it is, or whose nonce is being asked
   senderRatePerSecond: number; //   transactions one sender may send in the long run
   senderBurst: number; //           and at once
@@ -56,7 +56,7 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   gapMax: 64,
   gapMs: 2_000,
   askMs: 3_000,
-  readyMs: 5_000,
+  readyMs: 3_500,
   readyPerSenderMax: 4_096,
   senderRatePerSecond: 2_000,
   senderBurst: 4_000,

@@ -37,6 +37,7 @@ export interface Lane {
   reportedAt: number; //     ms
   stopped: boolean;
   stoppedBy: Teller;
+  outFull: boolean;
   memoryBytes: number;
   memoryBytesMax: number;
   firstN: number; //         n of the first message of this leader
@@ -76,6 +77,7 @@ export function openPartitionTable(positions: [PartitionId, number][], limits: S
       reportedAt: now,
       stopped: false,
       stoppedBy: { host: "", at: Number.NEGATIVE_INFINITY },
+      outFull: false,
       memoryBytes: 0,
       memoryBytesMax: Number.POSITIVE_INFINITY,
       firstN: n + 1,
@@ -123,6 +125,7 @@ export function noteReport(table: PartitionTable, report: Report, now: number, s
   if (report.n < lane.applied && !mayTakeBack(lane.appliedBy)) return slot;
   lane.applied = report.n;
   lane.appliedBy = teller;
+  lane.outFull = report.outFull;
   lane.memoryBytes = report.memoryBytes;
   lane.memoryBytesMax = report.memoryBytesMax;
   lane.reportedBlock = report.closedBlock + 1;
@@ -176,6 +179,10 @@ export const isSilent = (table: PartitionTable, slot: number, now: number, silen
   const lane = table.lanes[slot]!;
   return lane.stopped || now - lane.reportedAt > silentMs;
 };
+
+/** True if a partition that reports cannot publish what it executes: OUT is one stream, so none can for long. */
+export const isOutFull = ({ lanes }: PartitionTable, now: number, silentMs: number): boolean =>
+  lanes.some(({ outFull, reportedAt }) => outFull && now - reportedAt <= silentMs);
 
 export const isFull = (table: PartitionTable, slot: number): boolean => {
   const lane = table.lanes[slot]!;

@@ -315,16 +315,6 @@ test("what waits for a lagging partition goes on when it catches up; others are 
   expect(codesOf(leader, waits)).toEqual(["accepted"]);
 });
 
-test("a record that finds no room in time is refused as busy, and those behind it as too high", () => {
-  const leader = leadFresh(1, { unsealedMax: 2 });
-  for (let turn = 0; turn < 4; turn++) pass(leader, 500); // No archive seals.
-  const number = submit(leader, from(0, 0, 1));
-  pass(leader, 4_000);
-  expect(codesOf(leader, number)).toBeUndefined();
-  pass(leader, 1_000);
-  expect(codesOf(leader, number)).toEqual(["busy", "nonceTooHigh"]);
-});
-
 test("what stands behind a record refused at its turn waits for that nonce", () => {
   const leader = leadFresh(4, { flushTransactionsMax: 1 });
   const { ledger } = leader.chain;

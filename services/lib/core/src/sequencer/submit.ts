@@ -4,7 +4,7 @@ import { SUBMIT } from "../messages.ts";
 import { TX, txBytes, txGasLimit, txNonce } from "../transactions.ts";
 import { askSender, sendAsks } from "./asks.ts";
 import { checkRecords } from "./check-records.ts";
-import { isFull, isSilent } from "./partition-table.ts";
+import { isFull, isOutFull, isSilent } from "./partition-table.ts";
 import { countReady, isClosed, place, PLACED, pump, settleOld } from "./place.ts";
 import { chargeSender, isWithinRate } from "./sender-rate.ts";
 import { addSender, findSender, SENDER } from "./sender-table.ts";
@@ -28,7 +28,7 @@ export function submitRecords(sequencer: Sequencer, records: Uint8Array, refuses
   if (count < 0) return -1;
   const isBusy = submits.open >= limits.submitsMax || submits.bytes + records.length > limits.queueBytesMax;
   const submit = openSubmit(submits, records, count, refusesGaps);
-  const isServerFull = now < sequencer.fullUntil;
+  const isServerFull = now < sequencer.fullUntil || isOutFull(sequencer.partitions, now, limits.silentMs);
   for (let at = 0, record = 0; at < records.length; at += txBytes(records, at), record++) {
     if (isBusy) settle(sequencer, submit, record, SUBMIT.busy, 0);
     else if (isServerFull) settle(sequencer, submit, record, SUBMIT.logFull, 0);

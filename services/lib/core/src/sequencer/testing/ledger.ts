@@ -194,6 +194,7 @@ export function reportOf(ledger: Ledger, partition: PartitionId, changes: Partia
     transactions: ledger.executed.size,
     busyMs: 0,
     stopped: null,
+    outFull: false,
     settledN: log.n,
     misses: 0,
     groups: (ledger.locks.get(partition) ?? []).map((group) => ({ group, held: true })),

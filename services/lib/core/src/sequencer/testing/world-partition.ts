@@ -125,7 +125,7 @@ export function reportOf({ state, handOvers }: WorldPartition): Report {
   return {
     ...{ partition: state.partition, host: "world", n: state.position.n, flush: state.position.flush },
     ...{ closedBlock: state.closedBlock, memoryBytes: 0, memoryBytesMax: 1, accounts: 0, slots: 0, transactions: 0, busyMs: 0 },
-    ...{ stopped: null, settledN: settledN(state), misses: state.misses, handOvers },
+    ...{ stopped: null, outFull: false, settledN: settledN(state), misses: state.misses, handOvers },
     groups: openGroups(state).map(({ position, held }) => ({ group: position, held })),
   };
 }

@@ -15,16 +15,15 @@ import { wait } from "@meridian/process";
 import { Beside } from "./beside.ts";
 import { waitForChain } from "./chain-start.ts";
 import { isFinal } from "./failures.ts";
+import { handedOver } from "./hand-overs.ts";
 import { MemoryWatch } from "./memory.ts";
 import { partitionMetrics } from "./metrics.ts";
 import type { Observed, PartitionMetrics } from "./metrics.ts";
-import { needsOf } from "./needs.ts";
-import type { Needs } from "./needs.ts";
 import type { ActorOptions, ActorPorts } from "./ports.ts";
 import { Progress } from "./progress.ts";
 import { Publisher } from "./publisher.ts";
 import { Reads } from "./reads.ts";
-import { maySayPassed, recover, throwIfPassed, whyNotFromGenesis } from "./recovery.ts";
+import { genesisCells, maySayPassed, recover, throwIfPassed, whyNotFromGenesis } from "./recovery.ts";
 import type { Recovered } from "./recovery.ts";
 import { Reporter } from "./reporter.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -241,8 +240,7 @@ class RunningActor implements Actor {
     for (; next < batch.length && this.#stopped === null; next++) {
       const item = batch[next];
       if (item === undefined || (next > first && clock.now() - startedAt >= this.#options.limits.applyMsMax)) break;
-      const ran = await this.#applyOne(item, records.length > 0);
-      if (ran === "later") break;
+      const ran = await this.#applyOne(item);
       if (ran === null) continue;
       records.push(ran.record);
       causes.push(ran.headers);
@@ -262,14 +260,7 @@ class RunningActor implements Actor {
     this.#beside.look(isAll && this.#recovered.state.position.n >= this.#tailN);
   }
 
-  /**
-   * @param isBehindOthers  others were applied whose records are not handed over yet: they must not go with this one's failure
-   * @returns "later" instead of a failure to fetch what it needs; asked again with nothing before it, it throws
-   */
-  async #applyOne(
-    { message, position, headers }: LogBatch,
-    isBehindOthers: boolean,
-  ): Promise<{ record: OutRecord; headers: Headers } | "later" | null> {
+  async #applyOne({ message, position, headers }: LogBatch): Promise<{ record: OutRecord; headers: Headers } | null> {
     const { state, engine } = this.#recovered;
     const { bus, telemetry } = this.#ports;
     const refusal = refusalOf(state, message);
@@ -277,18 +268,14 @@ class RunningActor implements Actor {
       this.#stop(new IoError(refusal, "never"));
       return null;
     }
-    let needs: Needs;
-    try {
-      needs = await needsOf(bus, state, message);
-    } catch (error) {
-      if (isBehindOthers && isIoError(error)) return "later";
-      throw error;
-    }
+    const [entry] = message.entries;
+    const genesis = entry?.kind === "genesis" ? await genesisCells(bus, entry) : null;
+    const handOvers = await handedOver(bus, state, message);
     const attributes = { partition: state.partition, n: message.n, flush: message.flush };
     const span = spanOf(telemetry, "apply", { kind: "consumer", parent: headers, attributes });
     let applied: Applied | null;
     try {
-      applied = applyMessage(state, message, position, engine, needs.genesis, needs.handOvers);
+      applied = applyMessage(state, message, position, engine, genesis, handOvers);
     } catch (error) {
       span.end(error);
       throw error;

@@ -12,6 +12,8 @@ import type { Times } from "../system/times.ts";
 
 /** Milliseconds that a lock may stay behind its group, and a group behind its deadline. */
 const LATE_MS_MAX = 100;
+/** A process that starts may take this long; it looks for its chain every 200 ms. */
+const START_MS_MAX = 400;
 
 /** A message that ends groups. */
 interface End {
@@ -71,10 +73,13 @@ export class LockWatch {
     const dueMs = nowMs - LATE_MS_MAX;
     if (dueMs < this.#times.quietMs) return null;
     for (const ends of this.#ends.values()) while ((ends[1]?.atMs ?? Infinity) <= dueMs) ends.shift();
-    for (const { name, kind, partition, isUp } of system.members) {
-      if (kind !== "partition" || !isUp || partition === null) continue;
+    for (const { name, partition, isUp, startedAtMs } of system.members) {
+      if (!isUp || partition === null) continue;
+      const actor = system.actors.get(name);
+      const beganMs = actor === undefined ? Math.max(startedAtMs, this.#times.quietMs) : startedAtMs;
+      if (nowMs < beganMs + START_MS_MAX) continue;
       const end = this.#ends.get(partition)?.[0];
-      const n = system.actors.get(name)?.status().n ?? 0;
+      const n = actor?.status().n ?? 0;
       if (end !== undefined && end.atMs <= dueMs && n < end.n) return `${name} at message ${n} holds what message ${end.n} ended`;
     }
     return null;

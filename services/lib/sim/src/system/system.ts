@@ -58,6 +58,7 @@ export interface Member {
   /** The process it is now; a new one after each start. */
   process: SimProcess;
   isUp: boolean;
+  startedAtMs: number;
 }
 
 /** Some partitions are slower than others. */
@@ -98,7 +99,15 @@ export class System {
     start: (process: SimProcess) => void,
   ): Member {
     const { time, random } = this.#ports;
-    const member: Member = { name, kind, partition, isTwin, process: new SimProcess(name, time, random), isUp: false };
+    const member: Member = {
+      name,
+      kind,
+      partition,
+      isTwin,
+      process: new SimProcess(name, time, random),
+      isUp: false,
+      startedAtMs: 0,
+    };
     member.process.kill();
     this.members.push(member);
     this.#starts.set(member, start);
@@ -119,6 +128,7 @@ export class System {
     const { time, random, trace } = this.#ports;
     if (member.isUp) return;
     member.isUp = true;
+    member.startedAtMs = time.now();
     member.process = new SimProcess(member.name, time, random);
     if (member.kind === "partition") member.process.lateMsMax = random.pick(LATE_MS);
     trace.event(member.name, "start", 0);

@@ -12,18 +12,20 @@ import { IoError, applyMessage, isIoError, refusalOf, txCount } from "@meridian/
 import type { Applied, Headers, LogBatch, OutRecord, PartitionId, Report } from "@meridian/core";
 import { openSnapshots } from "@meridian/store";
 import { wait } from "@meridian/process";
+import { aborted } from "./aborted.ts";
 import { Beside } from "./beside.ts";
 import { waitForChain } from "./chain-start.ts";
 import { isFinal } from "./failures.ts";
-import { handedOver } from "./hand-overs.ts";
 import { MemoryWatch } from "./memory.ts";
 import { partitionMetrics } from "./metrics.ts";
 import type { Observed, PartitionMetrics } from "./metrics.ts";
+import { needsOf } from "./needs.ts";
+import type { Needs } from "./needs.ts";
 import type { ActorOptions, ActorPorts } from "./ports.ts";
 import { Progress } from "./progress.ts";
 import { Publisher } from "./publisher.ts";
 import { Reads } from "./reads.ts";
-import { genesisCells, maySayPassed, recover, throwIfPassed, whyNotFromGenesis } from "./recovery.ts";
+import { maySayPassed, recover, throwIfPassed, whyNotFromGenesis } from "./recovery.ts";
 import type { Recovered } from "./recovery.ts";
 import { Reporter } from "./reporter.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -240,7 +242,8 @@ class RunningActor implements Actor {
     for (; next < batch.length && this.#stopped === null; next++) {
       const item = batch[next];
       if (item === undefined || (next > first && clock.now() - startedAt >= this.#options.limits.applyMsMax)) break;
-      const ran = await this.#applyOne(item);
+      const ran = await this.#applyOne(item, records.length > 0);
+      if (ran === "later") break;
       if (ran === null) continue;
       records.push(ran.record);
       causes.push(ran.headers);
@@ -260,7 +263,14 @@ class RunningActor implements Actor {
     this.#beside.look(isAll && this.#recovered.state.position.n >= this.#tailN);
   }
 
-  async #applyOne({ message, position, headers }: LogBatch): Promise<{ record: OutRecord; headers: Headers } | null> {
+  /**
+   * @param isBehindOthers  others were applied whose records are not handed over yet: they must not go with this one's failure
+   * @returns "later" instead of a failure to fetch what it needs; asked again with nothing before it, it throws
+   */
+  async #applyOne(
+    { message, position, headers }: LogBatch,
+    isBehindOthers: boolean,
+  ): Promise<{ record: OutRecord; headers: Headers } | "later" | null> {
     const { state, engine } = this.#recovered;
     const { bus, telemetry } = this.#ports;
     const refusal = refusalOf(state, message);
@@ -268,14 +278,18 @@ class RunningActor implements Actor {
       this.#stop(new IoError(refusal, "never"));
       return null;
     }
-    const [entry] = message.entries;
-    const genesis = entry?.kind === "genesis" ? await genesisCells(bus, entry) : null;
-    const handOvers = await handedOver(bus, state, message);
+    let needs: Needs;
+    try {
+      needs = await needsOf(bus, state, message);
+    } catch (error) {
+      if (isBehindOthers && isIoError(error)) return "later";
+      throw error;
+    }
     const attributes = { partition: state.partition, n: message.n, flush: message.flush };
     const span = spanOf(telemetry, "apply", { kind: "consumer", parent: headers, attributes });
     let applied: Applied | null;
     try {
-      applied = applyMessage(state, message, position, engine, genesis, handOvers);
+      applied = applyMessage(state, message, position, engine, needs.genesis, needs.handOvers);
     } catch (error) {
       span.end(error);
       throw error;
@@ -381,11 +395,4 @@ class RunningActor implements Actor {
       ...this.#beside.report(),
     };
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
-import { PENDING, concatBytes, evenRangeMap } from "@meridian/core";
-import type { CallRequest, CallResult, HandOver, MapEntry, MovedRange, RangeMap, ReadReply } from "@meridian/core";
+import { IoError, PENDING, concatBytes, evenRangeMap } from "@meridian/core";
+import type { Bus, CallRequest, CallResult, HandOver, MapEntry, MovedRange, RangeMap, ReadReply } from "@meridian/core";
 import { FakeEngine, addressOf, fakeSlotCell, fakeSlotKey, runOf, slotOf } from "@meridian/core/actor/testing";
 import { lattices, until } from "./testing/chain.ts";
 import { TestPartitions, member } from "./testing/partitions.ts";
@@ -97,6 +97,28 @@ test.each<[what: string, snapshot: boolean]>([
   expect(await handOvers(partitions)).toEqual(first);
   await appendMap(partitions, first);
   await expectMoved(partitions, 107);
+});
+
+test("a chunk that cannot be had for a while holds the log up, and nothing that was applied before it is lost", async () => {
+  const partitions = await begin();
+  await partitions.start(1);
+  await partitions.chain.append({ 0: [runOf(add("11"))] });
+  await partitions.chain.closeBlock(false, [MOVE]);
+  await appendMap(partitions, await handOvers(partitions));
+  let failures = 0;
+  const failing = (bus: Bus): Bus => {
+    const get = (name: string): Promise<Uint8Array | undefined> =>
+      name.startsWith("move/") && failures++ < 2
+        ? Promise.reject(new IoError({ code: "UNREACHABLE", what: name }, "later"))
+        : bus.objects.get(name);
+    return { ...bus, objects: { ...bus.objects, get } };
+  };
+  // All of it comes in one batch.
+  await partitions.start(0, { retryMsMin: 1, applyMsMax: 10_000 }, { seen: failing });
+  const records = await partitions.chain.settled(0);
+  expect(records.map(({ n }) => n)).toEqual(records.map((_, place) => place + 1));
+  expect(failures).toBe(3);
+  await expectMoved(partitions, 7);
 });
 
 test.each<[what: string, snapshot: boolean]>([

@@ -27,6 +27,10 @@ export interface ThreadMessage {
   status: ActorStatus;
 }
 
+/**
+ * A thread lives as long as its partition: it may be TypeScript, unlike those that come and go with every engine
+ * (wasm-worker.mjs in @meridian/engine says why).
+ */
 export function startThread(options: ThreadOptions): HostedPartition {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), {
     workerData: options,

@@ -1,10 +1,10 @@
 /** The thread of one partition: its own connection, its own engine, its own telemetry. */
-import { once } from "node:events";
 import { parentPort, workerData } from "node:worker_threads";
 import { connectBus } from "@meridian/bus";
 import { IoError, assert } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import { startTelemetry } from "@meridian/telemetry";
+import { aborted } from "./aborted.ts";
 import type { Actor, ActorStatus } from "./actor.ts";
 import { isFinal } from "./failures.ts";
 import { runPartition } from "./run.ts";
@@ -66,7 +66,7 @@ async function follow(actor: Actor, closed: Promise<void>): Promise<void> {
     const lost = closed.then(() => {
       if (!stopping.signal.aborted) throw new IoError({ code: "CLOSED", what: "the connection to the server" }, "later");
     });
-    await Promise.race([actor.done, lost, aborted()]);
+    await Promise.race([actor.done, lost, aborted(stopping.signal)]);
   } finally {
     clearInterval(timer);
     await actor.stop();
@@ -76,9 +76,5 @@ async function follow(actor: Actor, closed: Promise<void>): Promise<void> {
 async function sayStopped(partition: number, error: unknown): Promise<void> {
   const stopped = error instanceof Error ? error.message : String(error);
   say({ partition, n: 0, closedBlock: -1, fromBlock: null, snapshots: [], isCaughtUp: false, stopped });
-  await aborted();
-}
-
-async function aborted(): Promise<void> {
-  if (!stopping.signal.aborted) await once(stopping.signal, "abort");
+  await aborted(stopping.signal);
 }

@@ -18,6 +18,7 @@ import {
 } from "@meridian/core";
 import type {
   Beat,
+  Bus,
   CallRequest,
   Entry,
   GroupProposal,
@@ -76,6 +77,8 @@ export interface StartOptions {
   telemetry?: Telemetry;
   rules?: Readonly<Rules>;
   engine?: () => FakeEngine;
+  /** What the partition sees of its bus. */
+  seen?: (bus: Bus) => Bus;
 }
 
 export class TestPartitions {
@@ -104,10 +107,15 @@ export class TestPartitions {
 
   async start(partition: PartitionId, limits: Partial<ActorLimits> = {}, other: StartOptions = {}): Promise<Actor> {
     const bus = this.server.connect();
-    const { telemetry = recordingTelemetry(this.lines), rules = ALL_RULES, engine = () => new FakeEngine() } = other;
+    const {
+      telemetry = recordingTelemetry(this.lines),
+      rules = ALL_RULES,
+      engine = () => new FakeEngine(),
+      seen = (all) => all,
+    } = other;
     const engines = { open: engine };
     const options = { partition, host: "host", memoryBytesMax: 1 << 30, limits: { ...LIMITS, ...limits }, rules };
-    const actor = await runPartition({ bus, engines, telemetry, callOf: toyCall }, options);
+    const actor = await runPartition({ bus: seen(bus), engines, telemetry, callOf: toyCall }, options);
     this.#running.set(partition, { actor, bus });
     return actor;
   }

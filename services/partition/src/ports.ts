@@ -81,9 +81,10 @@ export interface ActorLimits {
   /** Calls that complete what missed transactions touch: at once, and each at most this long. */
   missTracesMax: number;
   missTraceMs: number;
-  /** Misses are said again after this long, in messages of about this size. */
+  /** Misses are said again after this long, in messages of about this size, and so much of them at once. */
   missRepeatMs: number;
   missBytesMax: number;
+  missRepeatBytesMax: number;
   /** About the size of a snapshot's chunk. */
   chunkBytes: number;
   /** Tries again after a failure that passes: first and longest pause. */
@@ -123,6 +124,7 @@ export const ACTOR_LIMITS: ActorLimits = {
   missTraceMs: 300,
   missRepeatMs: 200,
   missBytesMax: 1024 * 1024,
+  missRepeatBytesMax: 8 * 1024 * 1024,
   chunkBytes: 1024 * 1024,
   retryMsMin: 50,
   retryMsMax: 2_000,

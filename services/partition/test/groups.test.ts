@@ -1,10 +1,12 @@
 /** Groups over two partitions with the real engine on a bus in memory; every build that is there runs the same tests. */
+import type { Hex } from "viem";
 import { afterEach, describe, expect, test } from "vitest";
 import { SUBJECT, decodeGroupProposal, decodeMisses, memoryServer } from "@meridian/bus";
 import type { MemoryServer } from "@meridian/bus";
 import {
   DECLARED_BYTES,
   MODE,
+  TOUCH,
   TX,
   TX_HEADER_BYTES,
   assert,
@@ -27,7 +29,7 @@ import { loadEngine } from "@meridian/engine";
 import { runPartition } from "../src/run.ts";
 import { TestChain, lattices, recordingTelemetry, until } from "../src/testing/chain.ts";
 import { accountsText, whysOf } from "../src/testing/partitions.ts";
-import { CONTRACT, Signer, route } from "../src/testing/transactions.ts";
+import { CONTRACT, Signer, listOf, route } from "../src/testing/transactions.ts";
 
 const open: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -83,12 +85,12 @@ class World {
   }
 
   /** Deploys a contract on a partition; returns its address. */
-  async deploy(partition: PartitionId, code: (typeof CONTRACT)[keyof typeof CONTRACT]): Promise<Uint8Array> {
+  async deploy(partition: PartitionId, code: Hex, gas = 1_000_000n): Promise<Uint8Array> {
     for (let number = 100 * (this.chain.writer.flush + 1); ; number++) {
       const signer = new Signer(number);
       const address = signer.nextContract();
       if (owners.ownerOf(address, 0) !== partition) continue;
-      await this.chain.append(route(this.engines, [await signer.sign({ data: code })], owners));
+      await this.chain.append(route(this.engines, [await signer.sign({ data: code, gas })], owners));
       return address;
     }
   }
@@ -109,10 +111,10 @@ class World {
     return until("the proposal", () => this.proposals.find(({ group }) => group.flush === flush));
   }
 
-  async appendApply({ group, results, writes }: GroupProposal): Promise<void> {
+  async appendApply({ group, results, writes }: GroupProposal, missed: number[] = []): Promise<void> {
     const of = (owner: PartitionId) => writes.find(([partition]) => partition === owner)?.[1] ?? new Uint8Array(0);
     await this.chain.append({
-      0: [applyEntry(0, group, { writes: of(0), results })],
+      0: [applyEntry(0, group, { writes: of(0), results, misses: new Uint8Array(Uint32Array.from(missed).buffer) })],
       1: [applyEntry(0, group, { writes: of(1) })],
     });
   }
@@ -162,6 +164,9 @@ function declaring(record: Uint8Array, accounts: Uint8Array, index: number): Uin
   again[TX.attempt] = 1;
   return again;
 }
+
+const NO_TOUCH = new Uint8Array(TOUCH.accounts);
+writeU32(NO_TOUCH, TOUCH.bytes, NO_TOUCH.length);
 
 const padded = (address: Uint8Array): `0x${string}` => `0x${"00".repeat(12)}${hexOf(address)}`;
 
@@ -233,5 +238,21 @@ describe.each(builds)("%s", (build) => {
     expect(proposal.writes.map(([owner]) => owner)).toEqual([0]);
     await world.appendApply(proposal);
     expect(await world.count(caller)).toBe(1);
+  });
+
+  test("a list on another partition is walked so far in each attempt, and the next one goes on from there", async () => {
+    const world = await World.begin(engines);
+    const list = await world.deploy(1, listOf(150), 5_000_000n);
+    const entries = route(engines, [await new Signer(9_002).sign({ to: list })], owners);
+    const run = entries[1]?.find((entry) => entry.kind === "run");
+    assert(run?.kind === "run", "the list's call is local there");
+    const record = run.transactions;
+    const whys: string[] = [];
+    for (let attempt = 0; whys.at(-1) !== "complete" && attempt < 4; attempt++) {
+      const proposal = await world.appendGroup([{ flush: 0, record, touch: NO_TOUCH }]);
+      whys.push(...whysOf(proposal.touches));
+      await world.appendApply(proposal, whys.at(-1) === "complete" ? [] : [1]);
+    }
+    expect(whys).toEqual(["exceeded", "exceeded", "complete"]);
   });
 });

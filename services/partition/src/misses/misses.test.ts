@@ -139,6 +139,22 @@ test("while the open block drains every batch is reported at once, and its begin
   expect(partitions.reports.at(-1)).toMatchObject({ settledN: n, misses: 0, groups: [], handOvers: null });
 });
 
+test("of many misses the first are said again until they are taken, then the next", async () => {
+  const partitions = await begin();
+  await Promise.all([partitions.start(0, { missBytesMax: 1, missRepeatBytesMax: 1 }), partitions.start(1)]);
+  await partitions.chain.append({ 0: [runOf(outside(0), outside(1), outside(2))] });
+  await until("all of them", () => said(partitions).length === 3);
+  const againFrom = async (first: number): Promise<void> => {
+    partitions.beat({ missesTaken: [[0, first]] });
+    await until("the beat to be heard", () => partitions.misses.at(-1)?.first === first);
+    partitions.misses.length = 0;
+    await until("repetitions", () => partitions.misses.length >= 3);
+    expect(partitions.misses.map((message) => message.first)).toEqual(partitions.misses.map(() => first));
+  };
+  await againFrom(0);
+  await againFrom(1);
+});
+
 /** Microseconds of a look, with so many misses of the block that are said already. */
 function measureLook(misses: number): number {
   const { wire } = memoryServer().connect();

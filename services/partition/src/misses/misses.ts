@@ -132,13 +132,13 @@ export class MissTeller {
 
   #repeat(): void {
     this.#cancel = null;
-    if (this.#state.rules.redelivers) this.#say(this.#taken, this.#said); // Rule redelivers
+    if (this.#state.rules.redelivers) this.#say(this.#taken, this.#said, this.#limits.missRepeatBytesMax); // Rule redelivers
     if (this.#said > 0) this.#cancel = this.#ports.clock.after(this.#limits.missRepeatMs, () => this.#repeat());
   }
 
-  /** Says those from `first` up to `end`, in messages of bounded size. */
-  #say(first: number, end: number): void {
-    for (let at = first; at < end;) {
+  /** Says those from `first` up to `end`, in messages of bounded size, as long as `bytesMax` is not reached: the others later. */
+  #say(first: number, end: number, bytesMax = Number.POSITIVE_INFINITY): void {
+    for (let at = first, said = 0; at < end && said < bytesMax;) {
       const from = at;
       const missed: MissedTransaction[] = [];
       for (let bytes = 0; at < end && (missed.length === 0 || bytes < this.#limits.missBytesMax); at++) {
@@ -147,7 +147,9 @@ export class MissTeller {
         bytes += transaction.record.length + transaction.touch.length;
       }
       const message = { partition: this.#state.partition, block: this.#block, first: from, missed };
-      this.#ports.wire.publish(SUBJECT.misses, encodeMisses(message));
+      const payload = encodeMisses(message);
+      said += payload.length;
+      this.#ports.wire.publish(SUBJECT.misses, payload);
     }
   }
 

@@ -43,6 +43,10 @@ export const CONTRACT = {
   endless: deploying("5b5f56"),
 } as const;
 
+/** Init code of a list: each slot from 1 to `length` holds the number of the next one. A call walks it to its end. */
+export const listOf = (length: number): Hex =>
+  `0x5f5b60010180600101815561${length.toString(16).padStart(4, "0")}81106001576860015b5480600257005f5260096017f3`;
+
 export class Signer {
   readonly account: PrivateKeyAccount;
   nonce = 0;
@@ -57,13 +61,13 @@ export class Signer {
   }
 
   /** Signs the next transaction; without `to` it creates. */
-  async sign(fields: { to?: Uint8Array; data?: Hex }): Promise<Uint8Array> {
-    const { to, data } = fields;
+  async sign(fields: { to?: Uint8Array; data?: Hex; gas?: bigint }): Promise<Uint8Array> {
+    const { to, data, gas = GAS_LIMIT } = fields;
     const raw = await this.account.signTransaction({
       type: "eip1559",
       chainId: TEST_CHAIN_ID,
       nonce: this.nonce++,
-      gas: GAS_LIMIT,
+      gas,
       maxFeePerGas: 0n,
       maxPriorityFeePerGas: 0n,
       ...(to === undefined ? {} : { to: hexAddress(to) }),

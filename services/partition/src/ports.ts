@@ -69,6 +69,8 @@ export interface ActorLimits {
   groupsMax: number;
   /** Rounds of fetching for a group before those of its members that are not done have to wait. */
   groupRoundsMax: number;
+  /** What one run of a group should take: while the engine runs, the partition says nothing. */
+  groupRunMsMax: number;
   /** Engine time for a group before the same, however few rounds it had; but so many it has in any case. */
   groupMsMax: number;
   groupRoundsMin: number;
@@ -115,6 +117,7 @@ export const ACTOR_LIMITS: ActorLimits = {
   grantPauseMsMax: 250,
   groupsMax: 1_024,
   groupRoundsMax: 64,
+  groupRunMsMax: 500,
   groupMsMax: 1_000,
   groupRoundsMin: 4,
   exceededGas: EXCEEDED_GAS,

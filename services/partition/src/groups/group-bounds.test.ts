@@ -55,10 +55,12 @@ test.each<[what: string, members: (typeof adder)[], whys: string[]]>([
   expect(await partitions.slot("11")).toBe(whys.includes("complete") ? 6 : 5);
 });
 
-/** Each proposal takes a while. */
+/** Each proposal takes a while: so much for each member. */
 class SlowEngine extends FakeEngine {
+  msEach = 4;
+
   override propose(...args: Parameters<FakeEngine["propose"]>): ReturnType<FakeEngine["propose"]> {
-    const endsAt = performance.now() + 4;
+    const endsAt = performance.now() + this.msEach * txCount(args[0]);
     while (performance.now() < endsAt);
     return super.propose(...args);
   }
@@ -72,6 +74,22 @@ test("too much time of the engine is the same as too many rounds; some rounds th
   await partitions.appendApply(chased);
   const short = await partitions.proposal(await partitions.appendGroup([chaser(1, 1)], ALL));
   expect(whysOf(short.touches)).toEqual(["complete"]);
+});
+
+test("where runs take too long, groups run with fewer members; and with more again when they do not", async () => {
+  const engine = new SlowEngine();
+  const partitions = await begin({ groupRunMsMax: 12 }, () => engine);
+  const completed = async (): Promise<number> => {
+    const records = Array.from({ length: 8 }, (_, place) => adder(1 + place));
+    const proposal = await partitions.proposal(await partitions.appendGroup(records, ALL));
+    await partitions.appendApply(proposal);
+    return whysOf(proposal.touches).filter((why) => why === "complete").length;
+  };
+  expect(await completed()).toBe(8);
+  expect(await completed()).toBeLessThanOrEqual(3);
+  engine.msEach = 0;
+  for (let groups = 0; groups < 5; groups++) await completed();
+  expect(await completed()).toBe(8);
 });
 
 const GAS = txGasLimit(chaser(1), 0);

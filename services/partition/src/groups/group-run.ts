@@ -7,6 +7,7 @@
  * G3. Every round brings cells that were missing, and may show that more are. After too many rounds, or too much time of the
  *     engine, the members that are done are proposed and the others deferred, the later half of them first. If not even the
  *     first one is done, it is `exceeded`: a miss that counts as an attempt. So each group brings somebody further.
+ *     Those for whom one run would take too long (pace.ts) are deferred from the beginning.
  * G4. What is written without being read (that a sender's first transaction came to an end) is missing too, until its owner has
  *     granted: an owner where the group still waits must not get writes, for those before it in the queue come first.
  * G5. In the whole-system group nothing comes after `exceeded`: the first member goes on alone until its runs have cost too much
@@ -21,6 +22,7 @@ import type { ActorLimits } from "../ports.ts";
 import { spanOf } from "../span.ts";
 import type { Turns } from "../turns.ts";
 import { Grants } from "./grants.ts";
+import type { Pace } from "./pace.ts";
 import { deferredTouches, exceededEnd, exceededMiss, messageOf, proposalBytes } from "./proposal.ts";
 
 export interface GroupPorts {
@@ -29,6 +31,7 @@ export interface GroupPorts {
   telemetry: Telemetry;
   metrics: PartitionMetrics;
   turns: Turns;
+  pace: Pace;
 }
 
 export interface GroupSource {
@@ -58,7 +61,22 @@ export class GroupRun {
     this.#group = group;
     this.#grants = new Grants(ports, source.state, limits, group);
     this.#offsets = txOffsets(group.transactions);
-    this.#members = this.#offsets.length;
+    this.#members = this.#affordable();
+  }
+
+  /** How many members have no more gas together than one run should have. */
+  #affordable(): number {
+    const { gasMax } = this.#ports.pace;
+    let members = 1;
+    for (let gas = this.#gasOf(0); members < this.#offsets.length; members++) {
+      gas += this.#gasOf(members);
+      if (gas > gasMax) break;
+    }
+    return members;
+  }
+
+  #gasOf(member: number): number {
+    return txGasLimit(this.#group.transactions, this.#offsets[member] ?? 0);
   }
 
   /** @param headers  trace context of the message with the group's entry */
@@ -99,7 +117,7 @@ export class GroupRun {
           continue;
         }
         if (!whole) return this.#message(exceededMiss(transactions));
-        if ((given.length + 1) * txGasLimit(transactions, 0) > this.#limits.exceededGas) return this.#exceeded(headers); // G5
+        if ((given.length + 1) * this.#gasOf(0) > this.#limits.exceededGas) return this.#exceeded(headers); // G5
       }
       const cells = await this.#grants.fetch(missing, headers, this.ended);
       if (cells === null) return null;
@@ -135,7 +153,11 @@ export class GroupRun {
       if (this.ended.signal.aborted) return null;
       const startedAt = this.#ports.clock.now();
       const proposal = this.#proposeNow(concatBytes(given));
-      this.#engineMs += this.#ports.clock.now() - startedAt;
+      const ms = this.#ports.clock.now() - startedAt;
+      this.#engineMs += ms;
+      let gas = 0;
+      for (let member = 0; member < this.#members; member++) gas += this.#gasOf(member);
+      this.#ports.pace.ran(gas, ms);
       return proposal;
     });
   }

@@ -7,6 +7,7 @@ import type { Applied, Entry, Headers, OpenGroup, Position } from "@meridian/cor
 import type { ActorLimits } from "../ports.ts";
 import { GroupRun } from "./group-run.ts";
 import type { GroupPorts, GroupSource } from "./group-run.ts";
+import { Pace } from "./pace.ts";
 
 /** One open group. */
 interface Known {
@@ -19,7 +20,8 @@ interface Known {
 const keyOf = ({ flush, index }: Position): string => `${flush}:${index}`;
 
 export class Groups {
-  readonly #ports: GroupPorts;
+  readonly #ports: Omit<GroupPorts, "pace">;
+  readonly #pace: Pace;
   readonly #source: GroupSource;
   readonly #limits: ActorLimits;
   readonly #fail: (error: unknown) => void;
@@ -29,8 +31,15 @@ export class Groups {
   #mayBegin = false;
   #running = 0;
 
-  constructor(ports: GroupPorts, source: GroupSource, limits: ActorLimits, signal: AbortSignal, fail: (error: unknown) => void) {
+  constructor(
+    ports: Omit<GroupPorts, "pace">,
+    source: GroupSource,
+    limits: ActorLimits,
+    signal: AbortSignal,
+    fail: (error: unknown) => void,
+  ) {
     this.#ports = ports;
+    this.#pace = new Pace(limits.groupRunMsMax);
     this.#source = source;
     this.#limits = limits;
     this.#fail = fail;
@@ -80,7 +89,7 @@ export class Groups {
       if (group === undefined) return;
       const known = this.#known.get(keyOf(group.position));
       if (known === undefined || groupState(this.#source.state, group.position) !== "held") continue;
-      const run = new GroupRun(this.#ports, this.#source, this.#limits, group);
+      const run = new GroupRun({ ...this.#ports, pace: this.#pace }, this.#source, this.#limits, group);
       known.run = run.ended;
       this.#running++;
       void run

@@ -1,7 +1,15 @@
-/** `npm run bench:swaps`: Uniswap swaps a second by the share that crosses partitions, and on one hot pool. */
+/**
+ * `npm run bench:swaps`: Uniswap swaps a second by the share that crosses partitions, and on one hot pool.
+ *
+ * B1. Without `--rate` each lane sends its next batch when the one before is answered: what the cluster takes at most. Then it is
+ *     saturated, and what waits for a processor waits with its locks held.
+ * B2. With `--rate` batches are sent at their times, whatever is answered: how long locks are held at that rate. Where more than
+ *     `BATCHES_MAX` would be out at once the next one is late: the cluster fell behind, and the report says so.
+ */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
 import { IoError, assert } from "@meridian/core";
 import {
@@ -19,13 +27,15 @@ import {
 } from "@meridian/launcher";
 import { deployPools, pinnedPools, planSwaps } from "../workloads/pools.ts";
 import { cpuSeconds } from "./cpu.ts";
-import { type MetricsReceiver, between, quantile, receiveMetrics } from "./metrics.ts";
+import { type Histogram, type MetricsReceiver, between, quantile, receiveMetrics } from "./metrics.ts";
 
 const CHAIN_ID = 31_337;
 const STALL_MS_MAX = 30_000;
 const SEALED_MS_MAX = 180_000;
 /** Two exports of metrics, so that what is read belongs to what was measured. */
 const SETTLE_MS = 1_200;
+/** Unanswered batches at a rate: what comes beyond is late. */
+const BATCHES_MAX = 64;
 
 const SCENARIOS = [
   { name: "0 % crossing", crossing: 0, isHot: false },
@@ -43,6 +53,13 @@ interface SwapReport {
   failed: number;
   sealedMs: { p50: number; p99: number };
   lockHeldMs: { p50: number; p99: number };
+  /** The first part of it: until the home's proposal has reached the scheduler. */
+  proposedMs: { p50: number; p99: number };
+  /** The last part of it: one append. Of all flushes. */
+  appendMs: { p50: number; p99: number };
+  flushes: number;
+  /** Batches that were sent late because too many were out; of a run without `--rate` none. */
+  lateBatches: number;
   groups: number;
   membersPerGroup: number;
   roundsPerGroup: number;
@@ -61,6 +78,7 @@ interface Flags {
   hosts: string;
   batch: string;
   lanes: string;
+  rate?: string;
   engine: "native" | "wasm" | "auto";
   only?: string;
   json?: string;
@@ -79,6 +97,7 @@ function readFlags(): Flags {
     .option("--hosts <count>", "", "2")
     .option("--batch <count>", "transactions in one JSON-RPC batch", "100")
     .option("--lanes <count>", "connections beside each other", "4")
+    .option("--rate <count>", "swaps sent a second, in batches at their times; without it as fast as they are answered")
     .option("--engine <build>", "native, wasm or auto", "auto")
     .option("--only <text>", "scenarios whose name holds this")
     .option("--json <file>", "writes the results as JSON")
@@ -113,8 +132,9 @@ async function main(): Promise<void> {
       const plan = { chainId: CHAIN_ID, pools, users, nonces: await nextNonces(rpc, users), ...scenario };
       const warm = planSwaps({ ...plan, count: Number(flags.warmUp), seed: 2 * number });
       const measured = planSwaps({ ...plan, count: Number(flags.swaps), seed: 2 * number + 1 });
-      const sent = { rpc, batch: Number(flags.batch), lanes: Number(flags.lanes) };
-      await send(sent, warm);
+      const lanes = Number(flags.lanes);
+      const sent = { rpc, batch: Number(flags.batch), lanes, rate: flags.rate === undefined ? null : Number(flags.rate) };
+      await send({ ...sent, rate: null }, warm);
       reports.push(await measure(cluster, metrics, sent, scenario.name, measured));
       console.log(textOf(reports));
     }
@@ -127,23 +147,34 @@ async function main(): Promise<void> {
   }
 }
 
+type SendOptions = Parameters<typeof sendLane>[2];
+
 interface Sender {
   rpc: RpcClient;
   batch: number;
   lanes: number;
+  rate: number | null;
 }
 
-async function send({ rpc, batch, lanes }: Sender, swaps: readonly Signed[]): Promise<{ seconds: number; sealed: number[] }> {
+interface Sent {
+  seconds: number;
+  sealed: number[];
+  lateBatches: number;
+}
+
+async function send(sender: Sender, swaps: readonly Signed[]): Promise<Sent> {
+  const { rpc, rate } = sender;
   const follower = followBlocks(rpc, Number(await rpc.call<string>("eth_blockNumber")));
   const sentAt = new Map<string, number>();
-  const senders = new Map([...new Set(swaps.map(({ sender }) => sender))].map((sender, index) => [sender, index % lanes]));
-  const dealt = Array.from({ length: lanes }, (_, lane) => swaps.filter(({ sender }) => senders.get(sender) === lane));
   const from = performance.now();
-  const onAcknowledged = ({ hash }: Signed, at: number) => void sentAt.set(hash, at);
+  const options = {
+    ...{ batch: sender.batch, stallMsMax: STALL_MS_MAX, isPatient: true },
+    onAcknowledged: ({ hash }: Signed, at: number) => void sentAt.set(hash, at),
+  };
+  let lateBatches = 0;
   try {
-    await Promise.all(
-      dealt.map((lane) => sendLane(rpc, lane, { batch, stallMsMax: STALL_MS_MAX, isPatient: true, onAcknowledged })),
-    );
+    if (rate === null) await Promise.all(lanesOf(sender, swaps).map((lane) => sendLane(rpc, lane, options)));
+    else lateBatches = await sendAtRate(rpc, swaps, rate, options);
     await follower.until(swaps.length, SEALED_MS_MAX);
   } finally {
     await follower.stop();
@@ -151,14 +182,42 @@ async function send({ rpc, batch, lanes }: Sender, swaps: readonly Signed[]): Pr
   let last = from;
   for (const { at } of follower.seen.values()) last = Math.max(last, at);
   const sealed = [...sentAt].map(([hash, at]) => (follower.seen.get(hash)?.at ?? Infinity) - at);
-  return { seconds: (last - from) / 1000, sealed: sealed.toSorted((left, right) => left - right) };
+  return { seconds: (last - from) / 1000, sealed: sealed.toSorted((left, right) => left - right), lateBatches };
 }
 
-const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+/** A sender's swaps stay in one lane, in their order. */
+function lanesOf({ lanes }: Sender, swaps: readonly Signed[]): Signed[][] {
+  const senders = new Map([...new Set(swaps.map(({ sender }) => sender))].map((sender, index) => [sender, index % lanes]));
+  return Array.from({ length: lanes }, (_, lane) => swaps.filter(({ sender }) => senders.get(sender) === lane));
+}
+
+/** Returns how many batches were late. */
+async function sendAtRate(rpc: RpcClient, swaps: readonly Signed[], rate: number, options: SendOptions): Promise<number> {
+  const from = performance.now();
+  const out = new Set<Promise<void>>();
+  const all: Promise<void>[] = [];
+  let late = 0;
+  for (let first = 0; first < swaps.length; first += options.batch) {
+    await delay(Math.max(0, from + (first / rate) * 1_000 - performance.now()));
+    if (out.size >= BATCHES_MAX) {
+      late++;
+      await Promise.race(out);
+    }
+    const sending = sendLane(rpc, swaps.slice(first, first + options.batch), options).finally(() => out.delete(sending));
+    out.add(sending);
+    all.push(sending);
+  }
+  await Promise.all(all);
+  return late;
+}
+
+const settle = () => delay(SETTLE_MS);
 
 function look(metrics: MetricsReceiver) {
   return {
     held: metrics.histogram("meridian.scheduler.groups.held"),
+    proposed: metrics.histogram("meridian.scheduler.groups.proposed"),
+    append: metrics.histogram("meridian.scheduler.append"),
     rounds: metrics.histogram("meridian.partition.group.rounds"),
     groups: metrics.counter("meridian.scheduler.groups.groups"),
     members: metrics.counter("meridian.scheduler.groups.members"),
@@ -177,11 +236,11 @@ async function measure(
   const before = look(metrics);
   const cpuBefore = await cpu(cluster);
   say(`${scenario}: measuring`);
-  const { seconds, sealed } = await send(sender, swaps);
+  const { seconds, sealed, lateBatches } = await send(sender, swaps);
   const cpuUsed = (await cpu(cluster)) - cpuBefore;
   await settle();
   const after = look(metrics);
-  const held = between(before.held, after.held);
+  const append = between(before.append, after.append);
   const rounds = between(before.rounds, after.rounds);
   const groups = after.groups - before.groups;
   return {
@@ -190,7 +249,11 @@ async function measure(
     swapsPerSecond: swaps.length / seconds,
     failed: await failures(sender.rpc, swaps),
     sealedMs: { p50: percentile(sealed, 0.5), p99: percentile(sealed, 0.99) },
-    lockHeldMs: { p50: quantile(held, 0.5), p99: quantile(held, 0.99) },
+    lockHeldMs: spread(between(before.held, after.held)),
+    proposedMs: spread(between(before.proposed, after.proposed)),
+    appendMs: spread(append),
+    flushes: append.count,
+    lateBatches,
     groups,
     membersPerGroup: groups === 0 ? 0 : (after.members - before.members) / groups,
     roundsPerGroup: rounds.count === 0 ? 0 : rounds.sum / rounds.count,
@@ -198,6 +261,8 @@ async function measure(
     cpuMicroseconds: (cpuUsed / swaps.length) * 1e6,
   };
 }
+
+const spread = (histogram: Histogram) => ({ p50: quantile(histogram, 0.5), p99: quantile(histogram, 0.99) });
 
 async function failures(rpc: RpcClient, swaps: readonly Signed[]): Promise<number> {
   let failed = 0;
@@ -224,6 +289,9 @@ function textOf(reports: readonly SwapReport[]): string {
       "failed",
       "sealed p50/p99 ms",
       "lock held p50/p99 ms",
+      "until proposed",
+      "append",
+      "flushes",
       "groups",
       "swaps a group",
       "rounds",
@@ -232,10 +300,13 @@ function textOf(reports: readonly SwapReport[]): string {
     ],
     ...reports.map((report) => [
       report.scenario,
-      report.swapsPerSecond.toFixed(0),
+      `${report.swapsPerSecond.toFixed(0)}${report.lateBatches > 0 ? ` (${report.lateBatches} batches late)` : ""}`,
       report.failed,
       ms(report.sealedMs),
       ms(report.lockHeldMs),
+      ms(report.proposedMs),
+      ms(report.appendMs),
+      report.flushes,
       report.groups,
       report.membersPerGroup.toFixed(1),
       report.roundsPerGroup.toFixed(1),

@@ -97,6 +97,11 @@ function groupMetrics(telemetry: Telemetry): (counts: GroupCounts) => void {
     add: telemetry.counter(`meridian.scheduler.groups.${name}`, unit, text),
   }));
   const held = telemetry.histogram("meridian.scheduler.groups.held", "ms", "From a group's append to that of its end");
+  const proposed = telemetry.histogram(
+    "meridian.scheduler.groups.proposed",
+    "ms",
+    "From a group's append to its home's proposal",
+  );
   const missed = telemetry.counter("meridian.scheduler.misses", "{transaction}", "Misses by `why` and `of`: local, member");
   let seen: GroupCounts | undefined;
   let before: GroupCounts | undefined;
@@ -115,6 +120,7 @@ function groupMetrics(telemetry: Telemetry): (counts: GroupCounts) => void {
       if (member > 0) missed(member, { why, of: "member" });
     }
     for (const ms of counts.heldMs.splice(0)) held(ms);
+    for (const ms of counts.proposedMs.splice(0)) proposed(ms);
     before = { ...counts, misses: counts.misses.slice(), ends: counts.ends.slice() };
   };
 }

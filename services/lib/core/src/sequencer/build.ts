@@ -165,7 +165,7 @@ function addGroup(build: Build, component: Component, members: readonly Candidat
     ...{ position, home, participants: slots, whole, transactions, aborts },
     ...{ accounts: whole ? NOTHING : union.accounts, keys: whole ? [] : union.keys },
     ...{ senders: Int32Array.from(members, ({ sender }) => sender), machine: openGroupMachine(lockGroup, limits.lock, rules) },
-    ...{ inLogAt: -1, stands: true, isNoted: false, retries: [], parkedFirst: -1, parkedLast: -1 },
+    ...{ inLogAt: -1, proposedAt: -1, stands: true, isNoted: false, retries: [], parkedFirst: -1, parkedLast: -1 },
   };
   filling.begun.push(group);
   beginGroup(sequencer, group);

@@ -40,6 +40,7 @@ export interface OpenGroup {
   readonly aborts: number;
   machine: GroupMachine;
   inLogAt: number; // ms; -1 until it is appended
+  proposedAt: number; // ms; when its home's proposal came; -1 until then
   /** No flush that ends it is built or being filled. */
   stands: boolean;
   /** What its end says has been noted: misses wait, the prediction has learned. */
@@ -121,13 +122,14 @@ export function takeBackEnds(sequencer: Sequencer, ends: readonly GroupEnd[]): v
 }
 
 /** Takes what a group's home makes of it. One of a group that has ended, or that does not fit the group, changes nothing. */
-export function takeProposal(sequencer: Sequencer, proposal: GroupProposal): void {
+export function takeProposal(sequencer: Sequencer, proposal: GroupProposal, now: number): void {
   const group = sequencer.groups.byPosition.get(positionKey(proposal.group));
   if (group === undefined || group.inLogAt < 0) return;
   if (!fitsGroup(sequencer, group, proposal)) {
     sequencer.counts.unfitProposals++;
     return;
   }
+  if (group.proposedAt < 0) group.proposedAt = now;
   tell(sequencer, group, { type: "proposed", proposal });
 }
 
@@ -283,7 +285,10 @@ export function groupsAppended(sequencer: Sequencer, begun: readonly OpenGroup[]
     }
   }
   for (const { group, proposal } of ends) {
-    if (counts.heldMs.length < HELD_MAX) counts.heldMs.push(now - group.inLogAt);
+    if (counts.heldMs.length < HELD_MAX) {
+      counts.heldMs.push(now - group.inLogAt);
+      if (proposal !== null) counts.proposedMs.push(group.proposedAt - group.inLogAt);
+    }
     tell(sequencer, group, { type: proposal === null ? "abortAppended" : "applyAppended" });
   }
 }

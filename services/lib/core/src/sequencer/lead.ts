@@ -27,7 +27,7 @@ export function takeReport(sequencer: Sequencer, report: Report, now: number): v
 
 /** What a group's home, or a partition of its misses, says: see `takeProposal`, `takeMisses`. */
 export function takeGroupProposal(sequencer: Sequencer, proposal: GroupProposal, now: number): void {
-  takeProposal(sequencer, proposal);
+  takeProposal(sequencer, proposal, now);
   pump(sequencer, now);
 }
 

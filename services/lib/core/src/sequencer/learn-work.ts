@@ -176,7 +176,7 @@ function openLearned(
   }
   const lockGroup = { position, home, participants, members: members.length, aborts: 0 };
   const group: OpenGroup = {
-    ...{ position, whole, accounts, keys, transactions, senders: members, aborts: 0, inLogAt: now },
+    ...{ position, whole, accounts, keys, transactions, senders: members, aborts: 0, inLogAt: now, proposedAt: -1 },
     ...{ stands: end === null, isNoted: end !== null },
     ...{ home: slotOf(partitions, home), participants: participants.map((id) => slotOf(partitions, id)) },
     ...{ machine: openGroupMachine(lockGroup, limits.lock, rules), retries: [], parkedFirst: -1, parkedLast: -1 },

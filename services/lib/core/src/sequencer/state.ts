@@ -89,6 +89,8 @@ export interface GroupCounts {
   misses: Float64Array;
   /** From the append of a group to the append of its end, ms; the shell takes them. */
   heldMs: number[];
+  /** Of those whose end is an apply, from the append of the group to its home's proposal, ms; the shell takes them. */
+  proposedMs: number[];
 }
 
 export interface Sequencer {
@@ -203,7 +205,7 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
 }
 
 const openCounts = (): GroupCounts => ({
-  ...{ groups: 0, members: 0, whole: 0, aborts: 0, retries: 0, unfitProposals: 0, heldMs: [] },
+  ...{ groups: 0, members: 0, whole: 0, aborts: 0, retries: 0, unfitProposals: 0, heldMs: [], proposedMs: [] },
   ends: new Float64Array(Object.keys(WHY).length),
   misses: new Float64Array(Object.keys(WHY).length),
 });

@@ -76,6 +76,9 @@ export interface ActorLimits {
   groupRoundsMin: number;
   /** In the whole-system group: gas limit of its first member times runs before it ends as `exceeded`. */
   exceededGas: number;
+  /** Cells that groups here missed before: of one account and for one group, and of all accounts. */
+  seenKeysMax: number;
+  seenKeysTotalMax: number;
   /** A proposal, about, before the later half of its members is deferred. */
   groupBytesMax: number;
   /** A proposal is said again after this long. */
@@ -121,6 +124,8 @@ export const ACTOR_LIMITS: ActorLimits = {
   groupMsMax: 1_000,
   groupRoundsMin: 4,
   exceededGas: EXCEEDED_GAS,
+  seenKeysMax: 1_024,
+  seenKeysTotalMax: 65_536,
   groupBytesMax: 6 * 1024 * 1024,
   proposalRepeatMs: 250,
   missTracesMax: 16,

@@ -8,6 +8,7 @@
  *     engine, the members that are done are proposed and the others deferred, the later half of them first. If not even the
  *     first one is done, it is `exceeded`: a miss that counts as an attempt. So each group brings somebody further.
  *     Those for whom one run would take too long (pace.ts) are deferred from the beginning.
+ *     What groups on the same accounts missed before is fetched first: usually the first run is the only one (seen-cells.ts).
  * G4. What is written without being read (that a sender's first transaction came to an end) is missing too, until its owner has
  *     granted: an owner where the group still waits must not get writes, for those before it in the queue come first.
  * G5. In the whole-system group nothing comes after `exceeded`: the first member goes on alone until its runs have cost too much
@@ -24,6 +25,7 @@ import type { Turns } from "../turns.ts";
 import { Grants } from "./grants.ts";
 import type { Pace } from "./pace.ts";
 import { deferredTouches, exceededEnd, exceededMiss, messageOf, proposalBytes } from "./proposal.ts";
+import type { SeenCells } from "./seen-cells.ts";
 
 export interface GroupPorts {
   wire: Wire;
@@ -32,6 +34,7 @@ export interface GroupPorts {
   metrics: PartitionMetrics;
   turns: Turns;
   pace: Pace;
+  seen: SeenCells;
 }
 
 export interface GroupSource {
@@ -51,7 +54,7 @@ export class GroupRun {
   /** How many members run; the others are deferred. */
   #members: number;
   #runs = 0;
-  /** Time that the runs have taken. */
+  /** Time that the runs have taken, as far as it is these members'. */
   #engineMs = 0;
 
   constructor(ports: GroupPorts, source: GroupSource, limits: ActorLimits, group: OpenGroup) {
@@ -105,15 +108,23 @@ export class GroupRun {
   async #complete(headers: Headers): Promise<GroupProposal | null> {
     const { transactions, whole } = this.#group;
     const given: Uint8Array[] = [];
+    const likely = this.#likely();
+    if (likely.length > 0) {
+      const cells = await this.#grants.fetch(likely, headers, this.ended);
+      if (cells === null) return null;
+      given.push(cells);
+    }
     for (;;) {
       const proposal = await this.#propose(given);
       if (proposal === null) return null;
+      if (this.#runs === 1) this.#ports.seen.note(proposal.missing);
       const missing = proposal.missing.length > 0 ? proposal.missing : this.#grants.ungranted(proposal.writes); // G4
       const isDone = missing.length === 0;
       if (isDone && (this.#members === 1 || this.#fits(proposal))) return this.#message(proposal);
       if (isDone || (proposal.missing.length > 0 && this.#isTooLong(given.length))) {
         if (this.#members > 1) {
           this.#members = Math.ceil(this.#members / 2);
+          this.#engineMs /= 2; // What the others took is not counted against those that are left.
           continue;
         }
         if (!whole) return this.#message(exceededMiss(transactions));
@@ -123,6 +134,12 @@ export class GroupRun {
       if (cells === null) return null;
       given.push(cells);
     }
+  }
+
+  #likely(): Uint8Array {
+    const { owners, partition } = this.#source.state;
+    assert(owners !== null, "a group runs before genesis");
+    return this.#ports.seen.likely(this.#group.accounts, (accounts, at) => owners.ownerOf(accounts, at) !== partition);
   }
 
   #isTooLong(rounds: number): boolean {

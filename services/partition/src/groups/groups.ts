@@ -8,6 +8,7 @@ import type { ActorLimits } from "../ports.ts";
 import { GroupRun } from "./group-run.ts";
 import type { GroupPorts, GroupSource } from "./group-run.ts";
 import { Pace } from "./pace.ts";
+import { SeenCells } from "./seen-cells.ts";
 
 /** One open group. */
 interface Known {
@@ -20,8 +21,9 @@ interface Known {
 const keyOf = ({ flush, index }: Position): string => `${flush}:${index}`;
 
 export class Groups {
-  readonly #ports: Omit<GroupPorts, "pace">;
+  readonly #ports: Omit<GroupPorts, "pace" | "seen">;
   readonly #pace: Pace;
+  readonly #seen: SeenCells;
   readonly #source: GroupSource;
   readonly #limits: ActorLimits;
   readonly #fail: (error: unknown) => void;
@@ -32,7 +34,7 @@ export class Groups {
   #running = 0;
 
   constructor(
-    ports: Omit<GroupPorts, "pace">,
+    ports: Omit<GroupPorts, "pace" | "seen">,
     source: GroupSource,
     limits: ActorLimits,
     signal: AbortSignal,
@@ -40,6 +42,7 @@ export class Groups {
   ) {
     this.#ports = ports;
     this.#pace = new Pace(limits.groupRunMsMax);
+    this.#seen = new SeenCells(limits);
     this.#source = source;
     this.#limits = limits;
     this.#fail = fail;
@@ -89,7 +92,7 @@ export class Groups {
       if (group === undefined) return;
       const known = this.#known.get(keyOf(group.position));
       if (known === undefined || groupState(this.#source.state, group.position) !== "held") continue;
-      const run = new GroupRun({ ...this.#ports, pace: this.#pace }, this.#source, this.#limits, group);
+      const run = new GroupRun({ ...this.#ports, pace: this.#pace, seen: this.#seen }, this.#source, this.#limits, group);
       known.run = run.ended;
       this.#running++;
       void run

@@ -20,6 +20,7 @@ import type {
   Beat,
   Bus,
   CallRequest,
+  Clock,
   Entry,
   GroupProposal,
   Misses,
@@ -41,6 +42,7 @@ import {
   toy,
   toyTransaction,
 } from "@meridian/core/actor/testing";
+import { systemClock } from "@meridian/process";
 import { runPartition } from "../run.ts";
 import type { Actor, ActorLimits } from "../run.ts";
 import { TestChain, recordingTelemetry, until } from "./chain.ts";
@@ -77,6 +79,7 @@ export interface StartOptions {
   telemetry?: Telemetry;
   rules?: Readonly<Rules>;
   engine?: () => FakeEngine;
+  clock?: Clock;
   /** What the partition sees of its bus. */
   seen?: (bus: Bus) => Bus;
 }
@@ -112,10 +115,11 @@ export class TestPartitions {
       rules = ALL_RULES,
       engine = () => new FakeEngine(),
       seen = (all) => all,
+      clock = systemClock,
     } = other;
     const engines = { open: engine };
     const options = { partition, host: "host", memoryBytesMax: 1 << 30, limits: { ...LIMITS, ...limits }, rules };
-    const actor = await runPartition({ bus: seen(bus), engines, telemetry, callOf: toyCall }, options);
+    const actor = await runPartition({ bus: seen(bus), engines, telemetry, clock, callOf: toyCall }, options);
     this.#running.set(partition, { actor, bus });
     return actor;
   }

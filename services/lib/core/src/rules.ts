@@ -45,6 +45,8 @@ export interface Rules {
   snapshotsAreExact: boolean;
   /** What was delivered and not applied is delivered again. */
   redelivers: boolean;
+  /** Mode `code` sees only what stood when the last block closed (docs/adr/0016-code-mode.md). */
+  codeIsOld: boolean;
 }
 
 export const ALL_RULES: Readonly<Rules> = {
@@ -69,4 +71,5 @@ export const ALL_RULES: Readonly<Rules> = {
   movedIsForgotten: true,
   snapshotsAreExact: true,
   redelivers: true,
+  codeIsOld: true,
 };

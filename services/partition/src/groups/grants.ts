@@ -11,6 +11,7 @@ import {
   CELL,
   DECLARED_BYTES,
   MODE,
+  PENDING,
   answers,
   assert,
   cellBytes,
@@ -101,7 +102,7 @@ export class Grants {
     };
     add(locked, (request) => ({ op: "grant", group, request }));
     // No queue orders a look at code: only what stood at the last block boundary counts, for all positions of the open block.
-    const block = this.#state.closedBlock;
+    const block = this.#state.rules.codeIsOld ? this.#state.closedBlock : PENDING; // Rule codeIsOld
     add(codes, (request) => ({ op: "cells", block, atN: 0, request }));
     return questions;
   }

@@ -130,6 +130,23 @@ export const proxyTo = (player: Uint8Array): Uint8Array =>
 export const deploying = (runtime: Uint8Array): Uint8Array =>
   concatBytes([assemble(`${runtime.length} DUP1 9 0 CODECOPY 0 RETURN`), runtime]);
 
+/**
+ * Runtime code that plays a script with the code of an address in its calldata, into its own storage, as a library is called. Its
+ * calldata is as an ABI makes it: whoever predicts what it touches finds the address in word 0.
+ */
+export const RELAY: Uint8Array = assemble(
+  "36 CALLDATASIZE SUB 36 64 CALLDATACOPY 32 32 36 CALLDATASIZE SUB 64 4 CALLDATALOAD GAS DELEGATECALL " +
+    "32 MLOAD ADD 32 MSTORE 32 32 RETURN",
+);
+
+/** Calldata of a relay: any selector, whose code plays, and the script. */
+export function packRelayed(selector: number, target: Uint8Array, steps: readonly Step[]): Uint8Array {
+  const head = new Uint8Array(36);
+  writeU32(head, 0, selector);
+  head.set(target, 16);
+  return concatBytes([head, packScript(steps)]);
+}
+
 /** Packs a script as calldata. */
 export function packScript(steps: readonly Step[]): Uint8Array {
   return concatBytes(steps.flatMap(packStep));

@@ -7,6 +7,7 @@ import type { Random } from "../kernel/random.ts";
 import type { VirtualTime } from "../kernel/time.ts";
 import type { Trace } from "../kernel/trace.ts";
 import type { Weather } from "../kernel/wire.ts";
+import type { Mood } from "../world/moods.ts";
 import type { Member, System } from "./system.ts";
 import type { Times } from "./times.ts";
 
@@ -25,8 +26,16 @@ const COUNT_MAX = 4;
 
 export const calmWeather = (): Weather => ({ ...CALM, copyMsMax: 0, delayMs: 1, stragglerMs: 0, proposalMs: 0 });
 
+/** Locks are held long, or questions take long. */
+const MOOD_WEATHER: Readonly<Record<Mood, Partial<Weather>>> = {
+  any: {},
+  contended: { delayMs: 3, proposalMs: 120, lossChance: 0 },
+  crossed: { delayMs: 3, proposalMs: 120, lossChance: 0 },
+  young: { delayMs: 30, proposalMs: 0, lossChance: 0 },
+};
+
 /** Makes the weather of the run and the times at which something happens; all of it ends at `quietMs`. */
-export function planFaults(ports: FaultPorts, times: Times, isContended: boolean): void {
+export function planFaults(ports: FaultPorts, times: Times, mood: Mood): void {
   const { random, network, time } = ports;
   Object.assign(network.wire.weather, {
     lossChance: random.pick([0, 0, 0.02, 0.1, 0.3]),
@@ -37,10 +46,10 @@ export function planFaults(ports: FaultPorts, times: Times, isContended: boolean
     stragglerMs: random.pick([30, 250]),
     proposalMs: random.pick([0, 30, 120]),
   } satisfies Weather);
-  if (isContended) Object.assign(network.wire.weather, { delayMs: 3, proposalMs: 120, lossChance: 0 });
+  Object.assign(network.wire.weather, MOOD_WEATHER[mood]);
   network.serverMs = random.pick([0.2, 1, 4]);
   for (const trouble of TROUBLES) {
-    if (!random.chance(isContended ? 0.15 : 0.4)) continue;
+    if (!random.chance(mood === "any" ? 0.4 : 0.15)) continue;
     for (let count = random.between(1, COUNT_MAX); count > 0; count--) {
       time.after(random.float() * times.quietMs, () => trouble(ports, times));
     }

@@ -11,6 +11,7 @@ import { Random } from "../kernel/random.ts";
 import { VirtualTime } from "../kernel/time.ts";
 import { Trace } from "../kernel/trace.ts";
 import type { Mutant } from "../planted.ts";
+import { drawMood } from "../world/moods.ts";
 import { makeWorld } from "../world/world.ts";
 import type { World } from "../world/world.ts";
 import { Client } from "./client.ts";
@@ -106,8 +107,9 @@ function setUp(
 ): Run & { times: Times } {
   const rules = { ...ALL_RULES, ...mutant.rules };
   // Rare races need worlds that are made for them.
-  const isContended = new Random(seed, "mood").chance(0.3);
-  const world = makeWorld(module, new Random(seed, "world"), { isToy, isContended });
+  const mood = drawMood(new Random(seed, "mood"));
+  const isContended = mood !== "any";
+  const world = makeWorld(module, new Random(seed, "world"), { isToy, mood });
   const random = new Random(seed, "chance");
   const times = drawTimes(random, isContended);
   trace.line("all", () => describeWorld(world, times));
@@ -116,7 +118,7 @@ function setUp(
   const options = { world, times, rules, port: mutant.port, schedulers: random.between(2, 3), archives: random.pick([1, 2]) };
   const system = new System({ time, network, trace, random, module, fail }, options);
   for (const member of system.members) time.after(random.float() * 5, () => system.start(member));
-  planFaults({ time, network, system, trace, random }, times, isContended);
+  planFaults({ time, network, system, trace, random }, times, mood);
   const clients = startClients(world, times, isContended, { time, trace, random, network });
   const moves = random.pick([0, 2, 6]);
   const mover = new SimProcess("adm", time, random);
@@ -141,7 +143,7 @@ function startClients(
     tickMs: random.pick([5, 15, 30]),
     untilMs: times.quietMs,
   };
-  const spread = isContended ? 0.4 : random.pick([0.05, 0.3, 0.7]); // All at once, or one after another.
+  const spread = isContended ? random.pick([0.4, 0.4, 1]) : random.pick([0.05, 0.3, 0.7]); // All at once, or one after another.
   return Array.from({ length: count }, (_, number) => {
     const process = new SimProcess(`c${number}`, time, random);
     // A sender's transactions come from different clients now and then.

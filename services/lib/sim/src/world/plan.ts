@@ -17,7 +17,6 @@ export interface PlannedTransaction {
   record: Uint8Array;
 }
 
-const TRANSACTIONS_PER_SENDER = 7;
 const GAS_LIMITS = [200_000, 600_000, 2_000_000];
 const CALLDATA_GAS = 40;
 const VALUE_MAX = 600;
@@ -28,6 +27,7 @@ export function planTransactions(
   senders: readonly Uint8Array[],
   draw: (sender: Uint8Array, nonce: number) => TransactionFields,
   rivals: number,
+  perSender: number,
 ): PlannedTransaction[] {
   const planned: PlannedTransaction[] = [];
   const add = (fields: TransactionFields): void => {
@@ -35,7 +35,7 @@ export function planTransactions(
     planned.push({ id: planned.length, sender: hexOf(fields.sender), nonce: fields.nonce, hash, record });
   };
   for (const sender of senders) {
-    const count = random.between(2, TRANSACTIONS_PER_SENDER);
+    const count = random.between(2, perSender);
     for (let nonce = 0; nonce < count; nonce++) {
       add(draw(sender, nonce));
       if (random.chance(rivals)) add(draw(sender, nonce));

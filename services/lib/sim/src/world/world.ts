@@ -2,10 +2,12 @@
 import { evenRangeMap, hexOf, indexRanges } from "@meridian/core";
 import type { EngineModule, PartitionId, RangeIndex } from "@meridian/core";
 import type { Genesis } from "@meridian/scheduler";
-import { PLAYER, proxyTo } from "../contracts/player.ts";
+import { PLAYER, RELAY, proxyTo } from "../contracts/player.ts";
 import type { Random } from "../kernel/random.ts";
 import { genesisOf } from "./genesis.ts";
 import type { GenesisAccount } from "./genesis.ts";
+import { crossedDraw, youngDraw } from "./moods.ts";
+import type { Mood } from "./moods.ts";
 import { ScriptWriter } from "./scripts.ts";
 import { drawTransaction, planTransactions } from "./plan.ts";
 import type { PlannedTransaction } from "./plan.ts";
@@ -57,8 +59,8 @@ export interface Habits {
 export interface WorldOptions {
   /** For engines without an EVM. */
   isToy: boolean;
-  /** Few accounts, and as much on them at once as can be. */
-  isContended?: boolean;
+  /** Any but `any`: few accounts, and as much on them at once as can be. */
+  mood?: Mood;
   /** Nothing that it does depends on the number, time or hash of a block. */
   isTimeless?: boolean;
   /** For worlds that are the same over any number of partitions. */
@@ -76,6 +78,7 @@ const CONTENDED: Partial<Habits> = {
   depthMax: 2,
   stepsMax: 3,
 };
+const TRANSACTIONS_PER_SENDER = 7;
 const BALANCES = [0, 50, 1_000, 1_000_000];
 
 /**
@@ -84,14 +87,15 @@ const BALANCES = [0, 50, 1_000, 1_000_000];
 export function makeWorld(
   module: Pick<EngineModule, "keccak256">,
   random: Random,
-  { isToy, isContended = false, isTimeless = false, partitionsFixed }: WorldOptions,
+  { isToy, mood = "any", isTimeless = false, partitionsFixed }: WorldOptions,
 ): World {
+  const isContended = mood !== "any";
   const isTight = isContended || random.chance(0.3);
   const drawn = isTight ? 2 : random.chance(0.1) ? 8 : random.between(2, 4);
   const partitions = partitionsFixed ?? drawn;
   const habits = { ...drawHabits(random), ...(isContended ? CONTENDED : {}), isTimeless };
-  const contractCount = isTight ? random.between(3, 5) : random.between(drawn, 8);
-  const senderCount = isTight ? random.between(3, 6) : random.between(2, 5);
+  const contractCount = mood === "crossed" ? 5 : isTight ? random.between(3, 5) : random.between(drawn, 8);
+  const senderCount = mood === "crossed" ? 8 : mood === "young" ? 6 : isTight ? random.between(3, 6) : random.between(2, 5);
   const isEven = random.chance(0.7);
   const place = (number: number): Uint8Array =>
     placed(random, number < drawn || isEven ? number % drawn : random.below(drawn), drawn);
@@ -106,16 +110,27 @@ export function makeWorld(
     ),
     ...senders.map((address): GenesisAccount => ({ address, balance: random.pick(BALANCES), code: new Uint8Array(0) })),
   ];
+  const relay = mood === "young" ? place(0) : contracts[0]!;
+  if (mood === "young") accounts.push({ address: relay, balance: 0, code: RELAY });
   const pinned = partitionsFixed === undefined && random.chance(0.3) ? random.sample([...contracts, ...senders], 2) : [];
   const pins = pinned.map((address) => ({ address: hexOf(address), partition: random.below(drawn) }));
   // Some senders do not exist before they send.
   const existing = accounts.filter(({ balance, code }) => balance > 0 || code.length > 0);
   const scripts = new ScriptWriter(module, random, { contracts, senders, owners }, habits);
-  const draw = (sender: Uint8Array, nonce: number): TransactionFields =>
-    isToy
-      ? drawToy(random, sender, nonce, { contracts, senders, owners }, habits)
-      : drawTransaction(random, sender, nonce, scripts, habits);
-  const transactions = planTransactions(module, random, senders, draw, isTimeless ? 0 : habits.rivals);
+  const draw = ((): ((sender: Uint8Array, nonce: number) => TransactionFields) => {
+    if (isToy) return (sender, nonce) => drawToy(random, sender, nonce, { contracts, senders, owners }, habits);
+    if (mood === "crossed") return crossedDraw(random, { contracts, senders, owners });
+    if (mood === "young") return youngDraw(module, random, { contracts, senders, owners }, relay);
+    return (sender, nonce) => drawTransaction(random, sender, nonce, scripts, habits);
+  })();
+  const transactions = planTransactions(
+    module,
+    random,
+    senders,
+    draw,
+    isTimeless ? 0 : habits.rivals,
+    mood === "crossed" ? 4 : TRANSACTIONS_PER_SENDER,
+  );
   return {
     ...{ partitions, senders, contracts, scripts, transactions, owners: indexRanges({ ...evenRangeMap(partitions), pins }) },
     genesis: genesisOf(module, existing, pins),

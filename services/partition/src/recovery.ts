@@ -52,7 +52,7 @@ export async function recover(
   rules: Readonly<Rules> = ALL_RULES,
 ): Promise<Recovered> {
   const found = await ports.snapshots.read();
-  const outN = await ports.bus.out.lastN(partition); // Behind that: a snapshot counts only once OUT has everything up to it.
+  const outN = await ports.bus.out.lastN(partition, newestN(found.kept));
   const damaged = [...found.damaged];
   const useless = new Set<number>();
   for (const manifest of restartOrder(found.kept, outN)) {
@@ -74,6 +74,9 @@ export async function recover(
   }
   return { state: emptyState(partition, chainId, rules), engine: ports.openEngine(), kept: [], damaged, useless, outN };
 }
+
+/** A snapshot counts only once OUT has every record up to it. */
+const newestN = (kept: readonly SnapshotManifest[]): number => Math.max(0, ...kept.map(({ position }) => position.n));
 
 function reportDamage(log: Logger, partition: PartitionId, damaged: SnapshotDamage[], next: string): void {
   for (const damage of damaged) log.error({ ...damage, partition }, `A snapshot is damaged; ${next}`);
@@ -161,7 +164,7 @@ export async function throwIfPassed(
   useless: ReadonlySet<number>,
 ): Promise<void> {
   const { kept } = await snapshots.read();
-  const newer = restartOrder(kept, await bus.out.lastN(partition)).find(({ block }) => !useless.has(block));
+  const newer = restartOrder(kept, await bus.out.lastN(partition, newestN(kept))).find(({ block }) => !useless.has(block));
   if (newer === undefined || newer.position.n <= n) return;
   throw new IoError({ code: "PASSED", partition, n, snapshotN: newer.position.n, block: newer.block }, "later");
 }

@@ -43,7 +43,7 @@ async function readBack(bus: Bus, tail: LogMessage, isEnough: (messages: LogMess
   for (let count = FIRST_MESSAGES; ; count *= 4) {
     const fromN = Math.max(firstN, tail.n - count + 1);
     try {
-      const messages = await bus.log.readToEnd(partition, fromN);
+      const messages = await bus.log.readToEnd(partition, fromN, tail.n);
       if (isEnough(messages)) return { partition, messages };
       if (fromN === firstN) throw new IoError({ code: "LOG_TOO_SHORT", partition, fromN, n: tail.n }, "never");
     } catch (error) {

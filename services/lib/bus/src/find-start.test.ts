@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { systemClock } from "@meridian/process";
 import { hashHeader } from "./chain.ts";
 import { encodeLogMessage, hashOf } from "./codec/log-message.ts";
 import { findStart } from "./find-start.ts";
@@ -32,7 +33,7 @@ async function search(memory: MemoryStream, n: number): Promise<{ sequence: numb
   } as Stream;
   const tail = memory.last("log.0");
   if (tail === undefined) return { sequence: 0, requests };
-  return { sequence: await findStart(stream, "log.0", n, tail), requests };
+  return { sequence: await findStart(stream, systemClock, "log.0", n, tail), requests };
 }
 
 test.each<[what: string, partitionAt: (sequence: number) => number, requestsMax: number]>([

@@ -4,12 +4,11 @@ import type { Entry, Log, LogBatch, LogMessage, LogPosition, LogWriter, Partitio
 import { Chain, LOG_START, decodeStored, isSameHash } from "./chain.ts";
 import type { DecodedMessage } from "./chain.ts";
 import type { Clock } from "@meridian/core";
-import { wait } from "@meridian/process";
-import { LAG_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 import { Writer, appendBehind } from "./log-writer.ts";
 import type { Append, WriterState } from "./log-writer.ts";
 import { SUBJECT } from "./names.ts";
 import { findStart } from "./find-start.ts";
+import { readUntil } from "./read-until.ts";
 import type { StoredMessage, Stream } from "./stream.ts";
 
 /** Genesis is the first flush, written before any leader. */
@@ -42,16 +41,16 @@ export class StreamLog implements Log {
 
   /** The sequence from the leader first: tails read after it are at least as new, or a replica lags and they are read again. */
   async #tails(): Promise<Tails> {
-    const endsAt = this.#clock.now() + LAG_MS_MAX;
-    for (let pauseMs = RETRY_MS_MIN; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
+    const read = async () => {
       const lastSequence = await this.#stream.lastSequence();
       const stored = lastSequence === 0 ? [] : await this.#stream.lastOfAll();
       // LOG keeps the last message of every log, so the newest tail is the last message of all.
       const newest = stored.reduce((sequence, tail) => Math.max(sequence, tail.sequence), 0);
-      if (newest === lastSequence) return { lastSequence, tails: stored.map(decodeStored) };
-      if (this.#clock.now() >= endsAt) throw new IoError({ code: "LAGGING", sequence: lastSequence, got: newest }, "later");
-      await wait(this.#clock, pauseMs);
-    }
+      return { lastSequence, stored, newest };
+    };
+    const { lastSequence, stored, newest } = await readUntil(this.#clock, read, (found) => found.newest === found.lastSequence);
+    if (newest !== lastSequence) throw new IoError({ code: "LAGGING", sequence: lastSequence, got: newest }, "later");
+    return { lastSequence, tails: stored.map(decodeStored) };
   }
 
   async begin(messages: Append[]): Promise<void> {
@@ -93,20 +92,20 @@ export class StreamLog implements Log {
   ): AsyncGenerator<LogBatch[], void, undefined> {
     const tail = await this.#tailFrom(partition, after.n);
     if (tail !== undefined) checkStandsAt(partition, tail, after);
-    const start = tail === undefined ? 1 : await findStart(this.#stream, SUBJECT.log(partition), after.n + 1, tail);
+    const start = tail === undefined ? 1 : await findStart(this.#stream, this.#clock, SUBJECT.log(partition), after.n + 1, tail);
     const chain = new Chain(partition, after);
     for await (const stored of this.#stream.read(SUBJECT.log(partition), start, options)) {
       yield stored.map((message) => chain.take(message));
     }
   }
 
-  async readToEnd(partition: PartitionId, fromN: number): Promise<LogMessage[]> {
+  async readToEnd(partition: PartitionId, fromN: number, toN = 0): Promise<LogMessage[]> {
     const subject = SUBJECT.log(partition);
-    const tail = await this.#stream.last(subject);
-    if (tail === undefined) return [];
-    const lastN = decodeStored(tail).message.n;
-    if (fromN > lastN) return [];
-    const start = await findStart(this.#stream, subject, fromN, tail);
+    const tail = await this.#tail(partition, toN);
+    const lastN = nOf(tail);
+    if (lastN < toN) throw new IoError({ code: "LAGGING", partition, n: toN, got: lastN }, "later");
+    if (tail === undefined || fromN > lastN) return [];
+    const start = await findStart(this.#stream, this.#clock, subject, fromN, tail);
     const ended = new AbortController();
     const messages: LogMessage[] = [];
     let chain: Chain | undefined;
@@ -131,22 +130,27 @@ export class StreamLog implements Log {
     const lastN = decodeStored(tail).message.n;
     // The last message stays: it carries n, term, flush and hash to the next writer.
     const keepFrom = Math.min(n + 1, lastN);
-    const sequence = keepFrom === lastN ? tail.sequence : await findStart(this.#stream, subject, keepFrom, tail);
+    const sequence = keepFrom === lastN ? tail.sequence : await findStart(this.#stream, this.#clock, subject, keepFrom, tail);
     await this.#stream.purge(subject, sequence);
   }
 
   /** The last message, read again for a while if it is older than what the caller has already seen. */
   async #tailFrom(partition: PartitionId, n: number): Promise<StoredMessage | undefined> {
-    const endsAt = this.#clock.now() + LAG_MS_MAX;
-    for (let pauseMs = RETRY_MS_MIN; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
-      const tail = await this.#stream.last(SUBJECT.log(partition));
-      const lastN = tail === undefined ? 0 : decodeStored(tail).message.n;
-      if (lastN >= n) return tail;
-      if (this.#clock.now() >= endsAt) throw new IoError({ code: "GAP", partition, expected: n, got: lastN }, "never");
-      await wait(this.#clock, pauseMs);
-    }
+    const tail = await this.#tail(partition, n);
+    if (nOf(tail) < n) throw new IoError({ code: "GAP", partition, expected: n, got: nOf(tail) }, "never");
+    return tail;
+  }
+
+  #tail(partition: PartitionId, n: number): Promise<StoredMessage | undefined> {
+    return readUntil(
+      this.#clock,
+      () => this.#stream.last(SUBJECT.log(partition)),
+      (tail) => nOf(tail) >= n,
+    );
   }
 }
+
+const nOf = (stored: StoredMessage | undefined): number => (stored === undefined ? 0 : decodeStored(stored).message.n);
 
 /** If the reader stands at the last message itself, that message must be the one it has seen. */
 function checkStandsAt(partition: PartitionId, tail: StoredMessage, after: LogPosition): void {

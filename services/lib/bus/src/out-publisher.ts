@@ -16,6 +16,7 @@ import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, 
 import type { OutMessage } from "./codec/out-message.ts";
 import { OUT_MESSAGE_BYTES, OUT_PART_BYTES, OUT_RECORD_BYTES_MAX, OUT_WAITING_BYTES_MAX } from "./limits.ts";
 import { SUBJECT } from "./names.ts";
+import { readUntil } from "./read-until.ts";
 import { settle } from "./settle.ts";
 import type { Found } from "./settle.ts";
 import type { Stream, StreamMessage } from "./stream.ts";
@@ -86,9 +87,17 @@ export class OutPublisher {
     return done;
   }
 
-  /** n of the last record in OUT, 0 if none. */
-  async lastN(): Promise<number> {
-    return (await this.#readTail()).n;
+  /** n of the last record in OUT, 0 if none; read again for a while if it is below `atLeast`. */
+  async lastN(atLeast: number): Promise<number> {
+    return (await this.#tailFrom(atLeast)).n;
+  }
+
+  #tailFrom(n: number): Promise<OutTail> {
+    return readUntil(
+      this.#clock,
+      () => this.#readTail(),
+      (tail) => tail.n >= n,
+    );
   }
 
   /** Sends what waits until nothing does. A failure fails everything that waits: its order would be lost otherwise. */
@@ -109,7 +118,8 @@ export class OutPublisher {
   }
 
   async #sendNext(): Promise<void> {
-    this.#tail = this.#compared(this.#tail ?? (await this.#readTail()));
+    // What stands before the first that waits is there, or its partition would not be so far.
+    this.#tail = this.#compared(this.#tail ?? (await this.#tailFrom((this.#waiting[0]?.n ?? 1) - 1)));
     this.#passOver(this.#tail.n);
     const next = this.#waiting[0];
     if (next === undefined) return;

@@ -29,8 +29,8 @@ export class StreamOut implements Out {
     return this.#publisher(partition).publish(records, headers);
   }
 
-  lastN(partition: PartitionId): Promise<number> {
-    return this.#publisher(partition).lastN();
+  lastN(partition: PartitionId, atLeast = 0): Promise<number> {
+    return this.#publisher(partition).lastN(atLeast);
   }
 
   async *read(after: number, options: { bytesMax: number; signal: AbortSignal }): AsyncGenerator<OutBatch[], void, undefined> {

@@ -58,8 +58,12 @@ export interface Log {
    * @throws IoError GAP | CHAIN_BROKEN | FORMAT_UNKNOWN
    */
   read(partition: PartitionId, after: LogPosition, options: { bytesMax: number; signal: AbortSignal }): AsyncIterable<LogBatch[]>;
-  /** Messages of one log from `n` on without waiting for more; for a new leader. */
-  readToEnd(partition: PartitionId, fromN: number): Promise<LogMessage[]>;
+  /**
+   * Messages of one log from `fromN` on without waiting for more; for a new leader.
+   * @param toN a message that is there: nothing older is taken for the end
+   * @throws IoError GAP if `fromN` is gone; LAGGING, retry "later", if `toN` does not show
+   */
+  readToEnd(partition: PartitionId, fromN: number, toN?: number): Promise<LogMessage[]>;
   /** Lets messages up to and including `n` go. */
   truncate(partition: PartitionId, n: number): Promise<void>;
 }
@@ -73,8 +77,8 @@ export interface LogBatch {
 export interface Out {
   /** Publishes records in order; resolves when the server has them. Records already there (by last n) are passed over. */
   publish(partition: PartitionId, records: OutRecord[], headers?: Headers): Promise<void>;
-  /** n of the last published record, 0 if none. */
-  lastN(partition: PartitionId): Promise<number>;
+  /** n of the last published record, 0 if none. `atLeast`: what is known to be there; a lower one is looked at again for a while. */
+  lastN(partition: PartitionId, atLeast?: number): Promise<number>;
   /** Records of all partitions in stream order after `after`, in batches, until `signal` aborts. */
   read(after: number, options: { bytesMax: number; signal: AbortSignal }): AsyncIterable<OutBatch[]>;
   /** Lets messages with a stream sequence up to and including `sequence` go. */

@@ -95,13 +95,14 @@ export class MemoryBus implements Bus {
 
   #stream(name: StreamName): Stream {
     const stream = this.#server.streams[name];
+    const upTo = () => this.#server.faults.replicaEnd(name);
     return {
       store: (messages, expectation) => this.#store(name, messages, expectation),
       lastSequence: () => this.#ask(name, () => stream.lastSequence),
-      at: (sequence) => this.#ask(name, () => stream.at(sequence)),
-      next: (subject, sequence) => this.#ask(name, () => stream.next(subject, sequence)),
-      last: (subject) => this.#ask(name, () => stream.last(subject)),
-      lastOfAll: () => this.#ask(name, () => stream.lastOfAll()),
+      at: (sequence) => this.#ask(name, () => stream.at(sequence, upTo())),
+      next: (subject, sequence) => this.#ask(name, () => stream.next(subject, sequence, upTo())),
+      last: (subject) => this.#ask(name, () => stream.last(subject, upTo())),
+      lastOfAll: () => this.#ask(name, () => stream.lastOfAll(upTo())),
       read: (subject, sequence, options) => this.#read(name, subject, sequence, options),
       purge: (subject, sequence) => this.#ask(name, () => stream.purge(subject, sequence)),
       order: () => undefined, // What is on its way may overtake.

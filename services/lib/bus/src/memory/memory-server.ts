@@ -23,6 +23,8 @@ export class MemoryFaults {
   readonly #stores: Record<StreamName, StoreFault[]> = { LOG: [], OUT: [] };
   /** How long each request to the server takes; 0 for as soon as possible. */
   delayMs: () => number = () => 0;
+  /** Last sequence that the replica has which is asked next for a message; the leader, which stores, has all. */
+  replicaEnd: (stream: StreamName) => number = () => Infinity;
 
   constructor(streams: Record<StreamName, MemoryStream>, wire: MemoryWire) {
     this.#streams = streams;

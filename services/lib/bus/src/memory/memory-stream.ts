@@ -43,22 +43,24 @@ export class MemoryStream {
     this.#keep((message) => message.sequence !== sequence);
   }
 
-  at(sequence: number): StoredMessage | undefined {
+  /** This and the next three: `upTo` is the last sequence that a replica has which lags behind. */
+  at(sequence: number, upTo = Infinity): StoredMessage | undefined {
     const message = this.#all[firstFrom(this.#all, sequence)];
-    return message?.sequence === sequence ? message : undefined;
+    return message?.sequence === sequence && sequence <= upTo ? message : undefined;
   }
 
-  next(subject: string, sequence: number): StoredMessage | undefined {
+  next(subject: string, sequence: number, upTo = Infinity): StoredMessage | undefined {
     const own = this.#of(subject);
-    return own[firstFrom(own, sequence)];
+    const message = own[firstFrom(own, sequence)];
+    return message !== undefined && message.sequence <= upTo ? message : undefined;
   }
 
-  last(subject: string): StoredMessage | undefined {
-    return this.#of(subject).at(-1);
+  last(subject: string, upTo = Infinity): StoredMessage | undefined {
+    return this.#of(subject).findLast(({ sequence }) => sequence <= upTo);
   }
 
-  lastOfAll(): StoredMessage[] {
-    const tails = [...this.#bySubject.values()].flatMap((own) => own.at(-1) ?? []);
+  lastOfAll(upTo = Infinity): StoredMessage[] {
+    const tails = [...this.#bySubject.keys()].flatMap((subject) => this.last(subject, upTo) ?? []);
     return tails.sort((left, right) => left.sequence - right.sequence);
   }
 

@@ -13,7 +13,7 @@ export function withDoubledApplies(log: Log): Log {
       return "fenced" in taken ? taken : { writer: doubling(taken.writer) };
     },
     read: (partition, after, options) => log.read(partition, after, options),
-    readToEnd: (partition, fromN) => log.readToEnd(partition, fromN),
+    readToEnd: (partition, fromN, toN) => log.readToEnd(partition, fromN, toN),
     truncate: (partition, n) => log.truncate(partition, n),
   };
 }

@@ -44,6 +44,8 @@ export class Network {
   onAppend: (() => void) | null = null;
   /** Usual time of a request to the server, one way. */
   serverMs = 0.5;
+  /** The server is three: those that are asked for messages lag behind the one that stores them by up to this much. */
+  replicaMs = 0;
 
   constructor(time: VirtualTime, random: Random, trace: Trace, weather: Weather) {
     this.#time = time;
@@ -51,6 +53,8 @@ export class Network {
     this.server = memoryServer({ clock: time });
     const stillMs = () => Math.max(0, this.wire.stillUntilMs - time.now());
     this.server.faults.delayMs = () => stillMs() + WAY_MS_MIN + random.float() * this.serverMs;
+    this.server.faults.replicaEnd = (stream) =>
+      this.replicaMs === 0 ? Infinity : this.#endAt(stream, time.now() - random.float() * this.replicaMs);
     const { objects } = this.server;
     const put = objects.set.bind(objects);
     objects.set = (name, bytes) => {
@@ -70,6 +74,11 @@ export class Network {
     };
     this.wire = new SimWire(time, random, trace, weather);
     for (const name of ["LOG", "OUT"] as const) this.server.streams[name].onStore(() => this.#keep(name));
+  }
+
+  /** Last sequence of a stream at a moment. */
+  #endAt(wanted: "LOG" | "OUT", moment: number): number {
+    return this.kept.findLast(({ stream, atMs }) => stream === wanted && atMs <= moment)?.sequence ?? 0;
   }
 
   #keep(stream: "LOG" | "OUT"): void {

@@ -48,6 +48,7 @@ export function planFaults(ports: FaultPorts, times: Times, mood: Mood): void {
   } satisfies Weather);
   Object.assign(network.wire.weather, MOOD_WEATHER[mood]);
   network.serverMs = random.pick([0.2, 1, 4]);
+  network.replicaMs = random.pick([0, 0, 5, 60]);
   for (const trouble of TROUBLES) {
     if (!random.chance(mood === "any" ? 0.4 : 0.15)) continue;
     for (let count = random.between(1, COUNT_MAX); count > 0; count--) {
@@ -63,6 +64,7 @@ function calm({ network, system, trace, random }: FaultPorts): void {
   trace.line("all", () => "--- nothing fails from here on");
   Object.assign(network.wire.weather, CALM);
   network.serverMs = CALM_SERVER_MS;
+  network.replicaMs = 0;
   network.wire.stillUntilMs = 0;
   network.setDown(false);
   for (const stream of ["LOG", "OUT"] as const) network.server.faults.full(stream, null);

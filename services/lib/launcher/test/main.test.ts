@@ -53,19 +53,18 @@ async function allGone(pids: number[]): Promise<void> {
   });
 }
 
-test.each<["SIGINT" | "SIGTERM" | "SIGKILL"]>([["SIGINT"], ["SIGTERM"], ["SIGKILL"]])("%s ends every process", async (signal) => {
-  const { child, output, exited } = launch("--no-demo", "--port", "0");
+/** Waits until it says that it is ready, sends the signal, and looks that nothing is left. */
+async function end({ child, output, exited }: Launched, signal: NodeJS.Signals): Promise<void> {
   await until(() => expect(output()).toContain("Ctrl-C ends all processes"));
   const pids = pidsIn(output());
   expect(pids).toHaveLength(7); // nats-server, 2 schedulers, 2 hosts, archive, gateway
   expect(output()).toContain("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
   child.kill(signal);
-  const code = await exited;
-  expect(code).toBe(signal === "SIGKILL" ? null : 0);
+  expect(await exited).toBe(signal === "SIGKILL" ? null : 0);
   await allGone(pids);
-});
+}
 
-test("a second start answers within 15 s and goes on with the chain; others are refused", async () => {
+test("signals end every process; a second start answers within 15 s and goes on with the chain; others are refused", async () => {
   const port = String(await freePort());
   const blockNumber = async () => {
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_blockNumber", params: [] });
@@ -84,8 +83,7 @@ test("a second start answers within 15 s and goes on with the chain; others are 
   expect(twin.output()).toContain(`process ${first.child.pid} runs a cluster on`);
   expect(twin.output()).toContain(`http://127.0.0.1:${port}`);
 
-  first.child.kill("SIGINT");
-  await first.exited;
+  await end(first, "SIGINT");
   const other = launch("--no-demo", "--port", "0", "--partitions", "8");
   expect(await other.exited).toBe(1);
   expect(other.output()).toContain("made with --partitions 2, asked for is --partitions 8");
@@ -94,8 +92,11 @@ test("a second start answers within 15 s and goes on with the chain; others are 
   const second = launch("--no-demo", "--port", port);
   await until(async () => expect(await blockNumber()).toBeGreaterThanOrEqual(before));
   expect(Date.now() - startedAt).toBeLessThan(15_000);
-  second.child.kill("SIGINT");
-  await second.exited;
+  await end(second, "SIGTERM");
+});
+
+test("SIGKILL ends every process", async () => {
+  await end(launch("--no-demo", "--port", "0"), "SIGKILL");
 });
 
 test("a port in use is said before anything is started", async () => {

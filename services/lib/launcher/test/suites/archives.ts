@@ -1,20 +1,17 @@
 /** Two archives: byte-identical blocks, and either answers for what was acknowledged a moment ago. */
 import { SUBJECT, connectBus, decodeBuilt } from "@meridian/bus";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type TestAccount, testAccounts } from "../src/accounts.ts";
-import { runDemo } from "../src/demo/demo.ts";
-import { sign } from "../src/workload/sign.ts";
-import { nextNonces } from "../src/workload/token.ts";
-import { CHAIN_ID, type TestCluster, startTestCluster } from "./cluster.ts";
+import { expect, test, vi } from "vitest";
+import { type TestAccount, testAccounts } from "../../src/accounts.ts";
+import { runDemo } from "../../src/demo/demo.ts";
+import { sign } from "../../src/workload/sign.ts";
+import { nextNonces } from "../../src/workload/token.ts";
+import { CHAIN_ID } from "../cluster.ts";
+import { PARTITIONS, on } from "./shared.ts";
 
-let on: TestCluster;
+/** Also what the replay of the last suite is mostly about. */
+const TRANSFERS = 3_000;
 
-beforeAll(async () => {
-  on = await startTestCluster({ archives: 2, gateways: 2 });
-});
-afterAll(() => on.stop());
-
-test("both build the same blocks", async () => {
+test("both build the same blocks of the demo's transfers", async () => {
   const bus = await connectBus({ url: on.cluster.natsUrl, name: "test", durability: "process" });
   const hashes = new Map<string, Map<number, string>>();
   bus.wire.subscribe(SUBJECT.built, ({ payload }) => {
@@ -24,8 +21,9 @@ test("both build the same blocks", async () => {
     own.set(number, Buffer.from(hash).toString("hex"));
   });
   try {
-    const options = { rpcUrl: on.cluster.rpcUrl, chainId: CHAIN_ID, accounts: 100, transfers: 2_000, say: () => undefined };
-    const { blocks } = await runDemo(options);
+    const options = { rpcUrl: on.cluster.rpcUrl, chainId: CHAIN_ID, accounts: 250, transfers: TRANSFERS, say: () => undefined };
+    const { blocks, tokens } = await runDemo(options);
+    expect(tokens.map(({ partition }) => partition)).toEqual(Array.from({ length: PARTITIONS }, (_, partition) => partition));
     expect(blocks).toBeGreaterThan(0);
     await vi.waitFor(() => expect(hashes.size).toBe(2), { timeout: 10_000 });
     const [left, right] = [...hashes.values()] as [Map<number, string>, Map<number, string>];

@@ -1,18 +1,13 @@
 /** Bad input from end to end: each gets its error, in geth's words where geth has words, and has no effect. */
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type TestAccount, testAccounts } from "../src/accounts.ts";
-import { type Unsigned, sign } from "../src/workload/sign.ts";
-import { nextNonces } from "../src/workload/token.ts";
-import { CHAIN_ID, type TestCluster, startTestCluster } from "./cluster.ts";
+import { expect, test } from "vitest";
+import { type TestAccount, testAccounts } from "../../src/accounts.ts";
+import { type Unsigned, sign } from "../../src/workload/sign.ts";
+import { nextNonces } from "../../src/workload/token.ts";
+import { CHAIN_ID } from "../cluster.ts";
+import { on } from "./shared.ts";
 
-let on: TestCluster;
 const accounts = testAccounts(3);
 const [sender, receiver] = accounts as [TestAccount, TestAccount];
-
-beforeAll(async () => {
-  on = await startTestCluster();
-});
-afterAll(() => on.stop());
 
 const pay: Unsigned = { nonce: 0, to: receiver.addressBytes, data: new Uint8Array(0), valueWei: 0n, gasLimit: 21_000 };
 const rawOf = (change: Partial<Unsigned> = {}, chainId = CHAIN_ID): string => sign(chainId, sender, { ...pay, ...change }).raw;

@@ -1,13 +1,14 @@
 /** Two vaults on two partitions whose total is constant: no read at a block ever sees half of a transaction. */
 import { bytesOfHex, concatBytes } from "@meridian/core";
 import { encodeAbiParameters, encodeFunctionData } from "viem";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type TestAccount, testAccounts } from "../src/accounts.ts";
-import { type CompiledContract, compile } from "../src/workload/compile.ts";
-import { sendLane } from "../src/workload/send.ts";
-import { type Signed, sign } from "../src/workload/sign.ts";
-import { createdAddress, nextNonces, sendAndConfirm } from "../src/workload/token.ts";
-import { CHAIN_ID, type TestCluster, startTestCluster } from "./cluster.ts";
+import { expect, test } from "vitest";
+import { type TestAccount, testAccounts } from "../../src/accounts.ts";
+import { type CompiledContract, compile } from "../../src/workload/compile.ts";
+import { sendLane } from "../../src/workload/send.ts";
+import { type Signed, sign } from "../../src/workload/sign.ts";
+import { createdAddress, nextNonces, sendAndConfirm } from "../../src/workload/token.ts";
+import { CHAIN_ID } from "../cluster.ts";
+import { on } from "./shared.ts";
 
 const READS = 1_000;
 const MOVERS = 16;
@@ -15,14 +16,8 @@ const MOVES_EACH = 40;
 const HELD = 1_000_000n;
 const GAS_LIMIT = 1_000_000;
 
-let on: TestCluster;
 const accounts = testAccounts(60);
 const movers = accounts.slice(0, MOVERS);
-
-beforeAll(async () => {
-  on = await startTestCluster({ partitions: 8, hosts: 2 });
-});
-afterAll(() => on.stop());
 
 function contractOf(name: string): CompiledContract {
   const contract = compile("TestVaults.sol")[name];
@@ -50,10 +45,12 @@ test("1,000 reads during transfers see the total", { timeout: 240_000 }, async (
   const one = await deploy(vault, held, 2);
   const other = await deploy(vault, held, 5);
   const reader = await deploy(total, new Uint8Array(0), 7);
+  const nonces = await nextNonces(on.rpc, movers);
   const moves = movers.flatMap((mover, index): Signed[] =>
-    Array.from({ length: MOVES_EACH }, (_, nonce) => {
-      const [from, to] = (index + nonce) % 2 === 0 ? [one, other] : [other, one];
-      const args = [hex(to), BigInt(1 + ((index * 7 + nonce) % 50))];
+    Array.from({ length: MOVES_EACH }, (_, number) => {
+      const nonce = (nonces[index] ?? 0) + number;
+      const [from, to] = (index + number) % 2 === 0 ? [one, other] : [other, one];
+      const args = [hex(to), BigInt(1 + ((index * 7 + number) % 50))];
       const data = bytesOfHex(encodeFunctionData({ abi: vault.abi, functionName: "moveTo", args }));
       return sign(CHAIN_ID, mover, { nonce, to: from, data, valueWei: 0n, gasLimit: GAS_LIMIT });
     }),

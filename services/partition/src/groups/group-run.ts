@@ -128,7 +128,7 @@ export class GroupRun {
           continue;
         }
         if (!whole) return this.#message(exceededMiss(transactions));
-        if ((given.length + 1) * this.#gasOf(0) > this.#limits.exceededGas) return this.#exceeded(headers); // G5
+        if (this.#runs * this.#gasOf(0) >= this.#limits.exceededGas) return this.#exceeded(headers); // G5
       }
       const cells = await this.#grants.fetch(missing, headers, this.ended);
       if (cells === null) return null;

@@ -96,6 +96,7 @@ async function run(): Promise<void> {
   const engine = {
     buildBlock: (...args: Parameters<typeof module.buildBlock>) =>
       timed("engine: roots, bloom, hash", () => module.buildBlock(...args)),
+    latticeOf: (cells: Uint8Array) => module.latticeOf(cells),
     foldDigest: (lattices: Uint8Array) => timed("engine: digest", () => module.foldDigest(lattices)),
   };
   const folder = mkdtempSync(join(tmpdir(), "meridian.bench-"));

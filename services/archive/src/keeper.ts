@@ -1,5 +1,5 @@
 /** Housekeeping after each block: own snapshots, then OUT goes as far as every archive can spare it, then old blocks. */
-import { isIoError } from "@meridian/core";
+import { UNSEALED_MAX, isIoError } from "@meridian/core";
 import type { AssembledBlock } from "@meridian/core";
 import { takeArchiveSnapshot } from "@meridian/store";
 import type { ArchiveMetrics } from "./metrics.ts";
@@ -66,7 +66,8 @@ export function startKeeper(
       start();
       // A snapshot reads blocks one after another: they must not go meanwhile.
       for (let count = 0; count < limits.removeMax && running === null; count++) {
-        if (retentionBlocks === 0 || store.oldest() + retentionBlocks > number) return;
+        // The last hashes are part of the next block's digest.
+        if (retentionBlocks === 0 || store.oldest() + Math.max(retentionBlocks, UNSEALED_MAX) > number) return;
         await store.removeOldest();
       }
     },

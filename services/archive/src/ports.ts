@@ -3,7 +3,7 @@ import type { Bus, Clock, EngineModule, Telemetry } from "@meridian/core";
 import type { ArchiveStore } from "@meridian/store";
 
 /** What an archive asks of the engine: nothing with state. */
-export type ArchiveEngine = Pick<EngineModule, "buildBlock" | "foldDigest" | "keccak256">;
+export type ArchiveEngine = Pick<EngineModule, "buildBlock" | "foldDigest" | "keccak256" | "latticeOf">;
 
 export interface ArchivePorts {
   bus: Bus;

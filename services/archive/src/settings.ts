@@ -8,7 +8,7 @@ export const archiveSettings = defineSettings({
     kind: "integer",
     default: 0,
     min: 0,
-    help: "Blocks that are kept; 0 keeps all. The same for all archives of a chain.",
+    help: "Blocks that are kept, at least 8; 0 keeps all. The same for all archives of a chain.",
   },
   snapshotBlocks: {
     variable: "MERIDIAN_SNAPSHOT_BLOCKS",

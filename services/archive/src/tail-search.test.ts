@@ -8,7 +8,7 @@ import { TailSearch } from "./tail-search.ts";
 function open(walkHashesMax = 100) {
   const flushes = testFlushes({ seed: 4, blocks: 3, transactionsPerFlush: 9 });
   const options = { sha256: testHash, tailBytesMax: 1e9, marksMax: 10 };
-  const assembly = openAssembly({ head: null, marks: [], sequence: 0, positions: [] }, options);
+  const assembly = openAssembly({ head: null, marks: [], hashes: [], sequence: 0, positions: [] }, options);
   takeRecords(assembly, { firstSequence: 1, sequence: 1, partition: 0, records: testRecords(flushes, 1)[0]! });
   let now = 1_000;
   let due: { at: number; run: () => void }[] = [];

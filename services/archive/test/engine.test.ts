@@ -30,7 +30,7 @@ function flushes() {
 
 function build(engine: BlockEngine, partitions: number): AssembledBlock[] {
   const options = { sha256: testHash, tailBytesMax: 1e9, marksMax: 100 };
-  const assembly = openAssembly({ head: null, sequence: 0, positions: [], marks: [] }, options);
+  const assembly = openAssembly({ head: null, sequence: 0, positions: [], marks: [], hashes: [] }, options);
   const blocks: AssembledBlock[] = [];
   for (const message of shuffledMessages(testRecords(flushes(), partitions), partitions)) {
     takeRecords(assembly, message);

@@ -279,9 +279,9 @@ describe("logs", () => {
 });
 
 test("what was removed is said to be pruned", async () => {
-  await startAt(30, { retentionBlocks: 5 });
-  await until(() => archive.store.oldest() === 26);
-  const pruned = { code: "PRUNED", oldest: 26 };
+  await startAt(30, { retentionBlocks: 9 });
+  await until(() => archive.store.oldest() === 22);
+  const pruned = { code: "PRUNED", oldest: 22 };
   expect(await failureOf({ op: "block", by: 3, atLeast: 0, body: true })).toEqual(pruned);
   expect(await failureOf({ op: "headers", first: 3, count: 2, atLeast: 0 })).toEqual(pruned);
   expect(await failureOf({ op: "transactionAt", block: 3, index: 0, atLeast: 0 })).toEqual(pruned);

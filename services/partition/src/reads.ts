@@ -1,7 +1,8 @@
 /**
  * Answers reads beside the log.
  *
- * R1. A read waits, bounded, until the message it names is applied and the block it names is closed.
+ * R1. A read waits, bounded, until the message it names is applied and the block it names is closed. The hashes of the blocks
+ *     before that one are part of its state (EIP-2935), so their seals have to be here too.
  * R2. A read at a block is consistent over all partitions: what a call needs of others is fetched at the same block.
  * R3. What waits or runs is bounded, in number and bytes, each kind for itself: however many clients ask, grants, on which groups
  *     and blocks wait, have room. One more is answered BUSY. What can be answered at once takes no room.
@@ -9,7 +10,7 @@
  * R5. Accounts that were handed over to this partition have no history here: at a block before that they are PRUNED.
  */
 import { SUBJECT, decodeReadRequest, encodeReadReply } from "@meridian/bus";
-import { PENDING, arrivedAfter, assert, groupState, keyBytes, keyCount, oldestOf } from "@meridian/core";
+import { PENDING, arrivedAfter, assert, groupState, keyBytes, keyCount, oldestOf, sealedBlock } from "@meridian/core";
 import type {
   CallResult,
   Clock,
@@ -141,7 +142,8 @@ export class Reads {
       return !state.rules.grantsAreHeld || ["held", "resolved"].includes(groupState(state, request.group));
     }
     const block = request.op === "nonces" ? PENDING : request.block;
-    return state.owners !== null && state.position.n >= request.atN && state.closedBlock >= block;
+    const isClosed = state.closedBlock >= block && sealedBlock(state) >= block - 1;
+    return state.owners !== null && state.position.n >= request.atN && isClosed;
   }
 
   /** Waits for position and block; why the read cannot be done, or null. */

@@ -2,6 +2,8 @@ import {
   ACCOUNT_CELL_BYTES,
   CELL,
   CODE_CELL_HEADER_BYTES,
+  HISTORY_ADDRESS,
+  HISTORY_CODE,
   NONCE_CELL_BYTES,
   SLOT_CELL_BYTES,
   cellBytes,
@@ -36,14 +38,17 @@ test("accounts are sorted by address, each with its account, nonce, code and slo
     }),
   );
   expect(accounts).toBe(2);
-  expect(cellsOf(cells)).toEqual(["1 00", "2 00", "4 00", "3 00", "3 00", "1 ff"]);
+  // Behind the first one the history account: account, nonce, code.
+  expect(cellsOf(cells)).toEqual(["1 00", "2 00", "4 00", "3 00", "3 00", "1 00", "2 00", "4 00", "1 ff"]);
   expect(hexOf(cells, 21, 53)).toBe("ff".padStart(64, "0"));
   expect(hexOf(cells, 53, 85)).toBe("bc36789e7a1e281436464229828f817d6612f7b477d66591ff96a9e064bcc98a"); // of one byte 0
   expect(readU64(cells, ACCOUNT_CELL_BYTES + 21)).toBe(5);
   const slots = ACCOUNT_CELL_BYTES + NONCE_CELL_BYTES + CODE_CELL_HEADER_BYTES + 1;
   expect(cells[slots]).toBe(CELL.slot);
   expect([cells[slots + 52], cells[slots + 84]]).toEqual([1, 4]);
-  const last = slots + 2 * SLOT_CELL_BYTES;
+  const history = ACCOUNT_CELL_BYTES + NONCE_CELL_BYTES + CODE_CELL_HEADER_BYTES + HISTORY_CODE.length;
+  expect(hexOf(cells, slots + 2 * SLOT_CELL_BYTES + 1, slots + 2 * SLOT_CELL_BYTES + 21)).toBe(hexOf(HISTORY_ADDRESS));
+  const last = slots + 2 * SLOT_CELL_BYTES + history;
   expect([hexOf(cells, last + 21, last + 53), hexOf(cells, last + 53, last + 85)]).toEqual([
     (1000).toString(16).padStart(64, "0"),
     EMPTY_CODE_HASH,
@@ -69,6 +74,12 @@ test.each<[what: string, changes: Record<string, unknown>, want: object]>([
   ["fields of other chains", { difficulty: "0x1", baseFeePerGas: "0x7", coinbase: "0x0" }, { accounts: 0 }],
 ])("chain: %s", (_what, changes, want) => expect(parseGenesis(file(changes))).toMatchObject(want));
 
+test("a history account that the file gives stands as given", () => {
+  const account = { code: `0x${hexOf(HISTORY_CODE)}`, nonce: 1, balance: "7" };
+  const { cells } = parseGenesis(file({ alloc: { [hexOf(HISTORY_ADDRESS)]: account } }));
+  expect([cellsOf(cells), hexOf(cells, 52, 53)]).toEqual([["1 00", "2 00", "4 00"], "07"]);
+});
+
 test("the hash depends on the accounts alone", () => {
   const hashes = [{}, { timestamp: 5 }, { alloc: { [low]: {} } }].map((changes) => hexOf(parseGenesis(file(changes)).hash));
   expect(hashes[0]).toBe(hashes[1]);
@@ -89,6 +100,11 @@ test.each<[what: string, text: string, field: string]>([
   ["nonce of 2^53", file({ alloc: { [low]: { nonce: "9007199254740992" } } }), `alloc.${low}.nonce`],
   ["half a byte of code", file({ alloc: { [low]: { code: "0x123" } } }), `alloc.${low}.code`],
   ["too much code", file({ alloc: { [low]: { code: `0x${"00".repeat(24_577)}` } } }), `alloc.${low}.code`],
+  [
+    "another contract at the address of the history account",
+    file({ alloc: { [hexOf(HISTORY_ADDRESS)]: { code: "0x00" } } }),
+    `alloc.${hexOf(HISTORY_ADDRESS)}.code`,
+  ],
   ["storage as list", file({ alloc: { [low]: { storage: [] } } }), `alloc.${low}.storage`],
   ["pins as list", file({ config: { chainId: 7, meridian: { pins: [] } } }), "config.meridian.pins"],
   ["a pin of no address", file({ config: { chainId: 7, meridian: { pins: { "0x12": 1 } } } }), "config.meridian.pins"],

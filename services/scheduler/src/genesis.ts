@@ -4,11 +4,15 @@ import {
   ACCOUNT_CELL_BYTES,
   CELL,
   CODE_CELL_HEADER_BYTES,
+  HISTORY_ADDRESS,
+  HISTORY_CODE,
   IoError,
   NONCE_CELL_BYTES,
   SLOT_CELL_BYTES,
   bytesOfHex,
   concatBytes,
+  hexOf,
+  withHistoryAccount,
   writeU32,
   writeU64,
 } from "@meridian/core";
@@ -21,7 +25,7 @@ export interface Genesis {
   timestamp: number | null;
   /** Of every block. */
   blockGasLimit: number;
-  /** Packed cells sorted by address: account, nonce, code, slots. */
+  /** Packed cells sorted by address: account, nonce, code, slots. The history account of EIP-2935 is always there. */
   cells: Uint8Array;
   /** SHA-256 of the cells. */
   hash: Uint8Array;
@@ -43,6 +47,9 @@ const refuse = (field: string, got: unknown, want: string): never => {
   );
 };
 
+/** In text, as it may stand in a genesis file. */
+const HISTORY = { address: hexOf(HISTORY_ADDRESS), code: `0x${hexOf(HISTORY_CODE)}` };
+
 /**
  * Reads a genesis file: `config.chainId`, `config.meridian.pins` ({address: partition}), `alloc` (balance, nonce, code, storage),
  * `timestamp`, `gasLimit`. Other fields of the format say nothing about this chain and are passed over.
@@ -63,7 +70,8 @@ export function parseGenesis(text: string): Genesis {
   accounts.forEach(({ address }, index) => {
     if (address === accounts[index - 1]?.address) refuse("alloc", address, "each address once");
   });
-  const cells = concatBytes(accounts.flatMap(({ address, value }) => cellsOf(address, objectOf(`alloc.${address}`, value))));
+  const given = concatBytes(accounts.flatMap(({ address, value }) => cellsOf(address, objectOf(`alloc.${address}`, value))));
+  const cells = withHistoryAccount(given);
   const hash = new Uint8Array(createHash("sha256").update(cells).digest());
   const pins = pinsOf(config["meridian"]);
   return { chainId, timestamp: timestamp === 0 ? null : timestamp, blockGasLimit, cells, hash, accounts: accounts.length, pins };
@@ -90,6 +98,9 @@ function cellsOf(address: string, account: Record<string, unknown>): Uint8Array[
   const key = bytesOfHex(address);
   const code = bytesOfHexText(field("code"), account["code"] ?? "0x");
   if (code.length > CODE_BYTES_MAX) refuse(field("code"), `${code.length} bytes`, `at most ${CODE_BYTES_MAX} bytes`);
+  // Its slots are written by the chain's rules (EIP-2935), so no other contract can stand there.
+  if (address === HISTORY.address && hexOf(code) !== HISTORY.code.slice(2))
+    refuse(field("code"), account["code"] ?? "none", HISTORY.code);
   const nonce = account["nonce"] === undefined ? 0 : integerOf(field("nonce"), account["nonce"]);
   const cell = (kind: number, bytes: number) => {
     const made = new Uint8Array(bytes);

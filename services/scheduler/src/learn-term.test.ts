@@ -1,6 +1,6 @@
 import { memoryServer } from "@meridian/bus";
 import type { Bus, Entry, LogWriter } from "@meridian/core";
-import { assert, changeMap, evenRangeMap, sequencerLimits } from "@meridian/core";
+import { RULES_VERSION, assert, changeMap, evenRangeMap, sequencerLimits } from "@meridian/core";
 import { transferRecord } from "@meridian/core/sequencer/testing";
 import { expect, test } from "vitest";
 import { learnTerm } from "./learn-term.ts";
@@ -40,7 +40,7 @@ async function grow(
       index: 2,
       number,
       opens: opens(number + 1),
-      rules: 1,
+      rules: RULES_VERSION,
       mapVersion,
       partitions: [0, 1],
       snapshot: false,
@@ -138,5 +138,5 @@ test("rules that this code does not know stop the leader", async () => {
     writer.flush + 1,
     [0, 1].map((partition) => ({ partition, entries: [block] })),
   );
-  await expect(learn(bus, writer)).rejects.toMatchObject({ detail: { code: "RULES_UNKNOWN", rules: 99, known: 1 } });
+  await expect(learn(bus, writer)).rejects.toMatchObject({ detail: { code: "RULES_UNKNOWN", rules: 99, known: 2 } });
 });

@@ -27,7 +27,8 @@ export async function learnTerm(
   if (ends.some(({ messages }) => (messages.at(-1)?.term ?? 0) > writer.term)) return undefined;
   const recent = openRecentHashes(limits.recentHashesMax);
   const learned = learnChain(ends, recent, limits, now);
-  if (learned.rulesVersion > RULES_VERSION) {
+  // 0: no block has closed yet.
+  if (learned.rulesVersion !== 0 && learned.rulesVersion !== RULES_VERSION) {
     throw new IoError({ code: "RULES_UNKNOWN", rules: learned.rulesVersion, known: RULES_VERSION }, "never");
   }
   assert(learned.flush === writer.flush, `LOG ends with flush ${learned.flush}, the writer with ${writer.flush}`);

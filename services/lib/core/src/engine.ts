@@ -178,7 +178,10 @@ export interface Engine {
    * @returns the lattice of all owned cells (2,048 bytes)
    */
   closeBlock(): Uint8Array;
-  /** Makes BLOCKHASH(number) known and lets versions older than number - 64 go. */
+  /**
+   * Makes BLOCKHASH(number) known, and the slot of the history account (EIP-2935) that tells it, whoever owns that account; lets
+   * versions older than number - 64 go. Of a closed block without a seal both are not known yet: a miss `unsealed`.
+   */
   seal(number: number, hash: Uint8Array): void;
   /**
    * For packed b20 addresses, present state: NONCE_STATE_BYTES each: u64 next nonce, u8 1 if the account has a balance else 0,
@@ -214,5 +217,7 @@ export interface EngineModule {
   buildBlock(header: BlockHeaderInput, transactions: Uint8Array, results: Uint8Array): BuiltBlock;
   /** keccak256 of the lane-wise sum (mod 2^16) of lattices packed behind each other: the block's digest. */
   foldDigest(lattices: Uint8Array): Uint8Array;
+  /** The lattice of packed cells alone: what they add to a digest (2,048 bytes). */
+  latticeOf(cells: Uint8Array): Uint8Array;
   open(options: EngineOptions): Engine;
 }

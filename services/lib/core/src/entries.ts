@@ -7,9 +7,12 @@
  */
 import type { RangeMap, PartitionId } from "./ranges.ts";
 
-/** Format of messages and rules of execution that this code knows. A reader stops at a higher one. */
+/**
+ * Format of messages and rules of execution that this code knows; a reader stops at others. Rules 2: the history account of
+ * EIP-2935.
+ */
 export const FORMAT_VERSION = 2;
-export const RULES_VERSION = 1;
+export const RULES_VERSION = 2;
 
 /** The block that a `block` entry opens. */
 export interface OpenedBlock {

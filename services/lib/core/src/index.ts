@@ -171,6 +171,17 @@ export {
 } from "./actor/snapshots.ts";
 export { SEALS_MAX, VERSION_BLOCKS_MAX, emptyState, manifestOf, mapOf, sealedBlock, stateOfManifest } from "./actor/state.ts";
 export type { Arrival, PartitionState, Seal } from "./actor/state.ts";
+export {
+  HISTORY_ADDRESS,
+  HISTORY_CODE,
+  UNSEALED_MAX,
+  cellsBehind,
+  cellsOfClose,
+  historyCell,
+  historyKey,
+  withHistoryAccount,
+  writtenBlock,
+} from "./history/history-account.ts";
 export { awaitedPartitions, nextBlock, openAssembly, tailCounts, takeRecords } from "./blocks/assemble.ts";
 export type {
   Alarm,

@@ -29,6 +29,7 @@ export const OP = {
   memory: 23,
   conformance: 24,
   grant: 25,
+  latticeOf: 26,
 } as const;
 
 export type Operation = (typeof OP)[keyof typeof OP];

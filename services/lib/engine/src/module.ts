@@ -54,6 +54,10 @@ export class PackedModule implements EngineModule {
     return this.#build.stateless.perform(OP.foldDigest, 0, 0, lattices);
   }
 
+  latticeOf(cells: Uint8Array): Uint8Array {
+    return this.#build.stateless.perform(OP.latticeOf, 0, 0, cells);
+  }
+
   /** One case of Ethereum's state tests, packed (rust/src/conformance.rs). */
   conformance(packed: Uint8Array): Uint8Array {
     return this.#build.stateless.perform(OP.conformance, 0, 0, packed);

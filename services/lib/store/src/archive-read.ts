@@ -1,5 +1,5 @@
 /** Reads of the archive's store: copies, safe to keep. Each function sees one state of the database. */
-import { assert, concatBytes, sameBytes, TX } from "@meridian/core";
+import { assert, concatBytes, sameBytes, TX, UNSEALED_MAX } from "@meridian/core";
 import {
   chunkCount,
   chunkFirstLog,
@@ -41,6 +41,14 @@ export function readBlock(tables: ArchiveTables, number: number): StoredBlock | 
 export function readNumber(tables: ArchiveTables, hash: Uint8Array): number | null {
   const value = peekValue(tables.numbers, hash);
   return value === undefined ? null : numberOf(value);
+}
+
+/** Hashes of the last blocks up to this one that assembly goes on with, ascending. */
+export function lastHashes(tables: ArchiveTables, number: number): Uint8Array[] {
+  const first = Math.max(0, number - UNSEALED_MAX + 1);
+  return Array.from({ length: number - first + 1 }, (_, index) => readBlock(tables, first + index)).flatMap((block) =>
+    block === null ? [] : [block.hash],
+  );
 }
 
 /** Number of the oldest or newest block, null if there is none. */

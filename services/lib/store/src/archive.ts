@@ -8,6 +8,7 @@ import type { LogBudget } from "./archive-logs.ts";
 import {
   edgeNumber,
   findTransaction,
+  lastHashes,
   readBlock,
   readBody,
   readHashes,
@@ -108,8 +109,8 @@ export function openArchive(folder: string): ArchiveStore {
     oldest: () => oldest,
     start() {
       const block = newest();
-      if (block === null) return { head: null, sequence: 0, positions: [], marks: [] };
-      return { head: headOf(block), ...block.progress, marks: readMarks(tables) };
+      if (block === null) return { head: null, sequence: 0, positions: [], marks: [], hashes: [] };
+      return { head: headOf(block), ...block.progress, marks: readMarks(tables), hashes: lastHashes(tables, block.number) };
     },
     put,
     removeOldest,

@@ -44,7 +44,7 @@ const wholeBody = (number: number) => store.body(store.block(number)!, 0, Infini
 
 test("an empty store", () => {
   expect([store.head(), store.oldest(), store.block(0), store.find(bytesFrom(32, 1))]).toEqual([null, 0, null, null]);
-  expect(store.start()).toEqual({ head: null, sequence: 0, positions: [], marks: [] });
+  expect(store.start()).toEqual({ head: null, sequence: 0, positions: [], marks: [], hashes: [] });
 });
 
 test("with block 0 alone", async () => {

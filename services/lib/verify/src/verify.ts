@@ -3,11 +3,12 @@
  *
  * V1. The replay starts from genesis or from snapshots of all partitions at one block, whose digest must be that block's.
  * V2. Its state moves only by what it executed itself; the published results are compared, never applied.
- * V3. A block's parent hash must be the hash of the block before it, and its digest that of the replayed state.
+ * V3. Before a block's transactions the hash of the block before it is written to the history account (EIP-2935).
+ * V4. A block's parent hash must be the hash of the block before it, and its digest that of the replayed state.
  */
 import type { Common } from "@ethereumjs/common";
-import { bytesToHex } from "@ethereumjs/util";
-import { IoError } from "@meridian/core";
+import { bytesToHex, createAddressFromString } from "@ethereumjs/util";
+import { IoError, UNSEALED_MAX } from "@meridian/core";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { replayBlock } from "./block.ts";
 import { importCells } from "./cells.ts";
@@ -18,6 +19,10 @@ import { Lattice } from "./lattice.ts";
 import { Replayer, chainRules } from "./replay.ts";
 import type { ChainSource, PublishedBlock, PublishedSnapshot } from "./source.ts";
 import { ReplayState } from "./state.ts";
+
+/** EIP-2935. */
+const HISTORY = createAddressFromString("0x0000f90827f1c53a10cb7a02335b175320002935");
+const HISTORY_SLOTS = 8_191;
 
 export interface VerifyOptions {
   /** First block to compare. Blocks between the start of the replay and this one are compared as well. */
@@ -113,6 +118,8 @@ class Run {
         await importCells(this.#state, bytes);
       }
     }
+    // A snapshot's cells have no hashes of the last blocks: those come later than their blocks.
+    for (let number = Math.max(0, block - UNSEALED_MAX); number < block; number++) await this.#writeHash(number);
     await this.#startAt(block);
   }
 
@@ -128,6 +135,7 @@ class Run {
         return;
       }
       this.#compareChain(number, header);
+      await this.#writeHash(number - 1);
       const [state, common, differences] = [this.#state, this.#common, this.#differences];
       const context = { state, replayer, common, differences, crossing: this.#crossing };
       this.transactions += await replayBlock(context, header, published);
@@ -179,6 +187,13 @@ class Run {
     this.#differences.add({ block, transaction: null, field, published: String(published), replayed: String(replayed) });
   }
 
+  async #writeHash(number: number): Promise<void> {
+    const slot = new Uint8Array(32);
+    new DataView(slot.buffer).setUint32(28, number % HISTORY_SLOTS);
+    await this.#state.putStorage(HISTORY, slot, await this.#hashOf(number));
+    this.#state.forgetTouched();
+  }
+
   /** Hash of a block before the one that runs; asked of the source if it lies before the start of the replay. */
   async #hashOf(number: number): Promise<Uint8Array> {
     const known = this.#hashes.get(number);
@@ -186,7 +201,7 @@ class Run {
     const published = await this.#source.block(number);
     const header = published && readHeader(published.header, this.#common);
     if (header === undefined || "malformed" in header)
-      throw new IoError({ code: "BLOCK_MISSING", text: `block ${number}, whose hash BLOCKHASH needs` }, "never");
+      throw new IoError({ code: "BLOCK_MISSING", text: `block ${number}, whose hash is needed` }, "never");
     this.#hashes.set(number, header.hash);
     return header.hash;
   }

@@ -10,6 +10,9 @@ import {
   TX,
   assert,
   bytesOfHex,
+  cellsBehind,
+  cellsOfClose,
+  cellsOwnedBy,
   concatBytes,
   evenRangeMap,
   hexOf,
@@ -19,8 +22,10 @@ import {
   txBytes,
   txNonce,
   txOffsets,
+  withHistoryAccount,
   writeU32,
   writeU64,
+  writtenBlock,
 } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -80,14 +85,14 @@ export class TestChain implements ChainSource {
   readonly #ranges = indexRanges(MAP);
   readonly #cells: Uint8Array;
   #parent: Uint8Array = new Uint8Array(32);
+  readonly #hashes: Uint8Array[] = [];
 
   constructor(funded: Key[]) {
-    this.#cells = concatBytes(funded.map(({ address }) => accountCell(address, 10n * ETH)));
+    const sorted = funded.toSorted((left, right) => Buffer.compare(left.address, right.address));
+    this.#cells = withHistoryAccount(concatBytes(sorted.map(({ address }) => accountCell(address, 10n * ETH))));
     for (const [partition, engine] of this.#engines.entries()) {
       engine.setOwned(ownedBy(MAP, partition));
-      for (const { address } of funded) {
-        if (this.#ranges.ownerOf(address, 0) === partition) engine.importCells(accountCell(address, 10n * ETH));
-      }
+      engine.importCells(cellsOwnedBy(this.#cells, (bytes, at) => this.#ranges.ownerOf(bytes, at) === partition));
     }
     this.addBlock([]);
   }
@@ -191,9 +196,14 @@ export class TestChain implements ChainSource {
   }
 
   #close(context: BlockContext, transactions: Uint8Array, results: Uint8Array): void {
-    const digest = this.#module.foldDigest(concatBytes(this.#engines.map((engine) => engine.closeBlock())));
+    const written = writtenBlock(context.number);
+    const cells = cellsOfClose(context.number, written < 0 ? null : (this.#hashes[written] ?? null));
+    for (const engine of this.#engines) engine.applyWrites(cells);
+    const behind = this.#module.latticeOf(cellsBehind(context.number, this.#hashes));
+    const digest = this.#module.foldDigest(concatBytes([...this.#engines.map((engine) => engine.closeBlock()), behind]));
     const { header, hash } = this.#module.buildBlock({ ...context, parentHash: this.#parent, digest }, transactions, results);
     this.#parent = hash;
+    this.#hashes.push(hash);
     this.blocks.push({ header, transactions, results });
   }
 }

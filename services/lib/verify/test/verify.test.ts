@@ -12,6 +12,8 @@ const COUNTER = initCode("36600e57" + "616e6f5f526002601efd" + "5b5f355f54015f55
 const LOOKER = initCode("5f3531" + "5f5260205ff3");
 /** Stores the hash of the block in the call's first word. */
 const HASHER = initCode("5f35405f5500");
+/** Stores what the history account says of the block in the call's first word. */
+const READER = initCode("5f355f52" + "60205f60205f730000f90827f1c53a10cb7a02335b1753200029355afa50" + "5f515f5500");
 /** Calls the account in the first word with the rest of the call and its value; reverts if that does. */
 const CALLER = initCode("6020360360205f37" + "5f5f602036035f345f355af1" + "601a575f5ffd" + "5b00");
 /** The same with DELEGATECALL. */
@@ -58,11 +60,12 @@ beforeAll(() => {
     [COUNTER, 0],
     [LOOKER, 1],
   ]) as [Uint8Array, Uint8Array];
-  const [hasher, factory, burner] = build([
+  const [hasher, reader, factory, burner] = build([
     [HASHER, 1],
+    [READER, 1],
     [FACTORY, 0],
     [BURNER, 0],
-  ]) as [Uint8Array, Uint8Array, Uint8Array];
+  ]) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   chain.addBlock([
     { from: a, to: counter, data: word(5) },
     { from: b, to: counter, data: word(7), legacy: true },
@@ -77,6 +80,8 @@ beforeAll(() => {
   ]);
   chain.addBlock([
     { from: a, to: hasher, data: word(3) },
+    { from: a, to: reader, data: word(3) },
+    { from: a, to: reader, data: word(0) },
     { from: a, to: factory },
     { from: b, to: factory },
     { from: a, to: burner, value: 3n },
@@ -123,10 +128,10 @@ class Planted {
 test("a chain of every kind of receipt replays without a difference", async () => {
   const report = await run(chain);
   expect(report.differences.map(describeDifference)).toEqual([]);
-  // Of the ten below the others only pass through code or look at a balance elsewhere: what they touch is on one partition.
-  expect(report).toMatchObject({ start: "genesis", transactions: 30, blocks: 9, crossed: 2 });
+  // Of the twelve below the others only pass through code or look at a balance elsewhere: what they touch is on one partition.
+  expect(report).toMatchObject({ start: "genesis", transactions: 33, blocks: 9, crossed: 4 });
   const reasons = chain.blocks.flatMap(({ results }) => [...offsets(results)].map((at) => results[at + RESULT.reason]));
-  expect(chain.crossed).toBe(10);
+  expect(chain.crossed).toBe(12);
   expect(new Set(reasons)).toEqual(new Set([0, 1, 4]));
 });
 
@@ -208,7 +213,7 @@ test.each<[what: string, from: number, to: number, code: string]>([
 test("a replay from a snapshot has no difference either", async () => {
   const report = await verify(chain, { from: 4, snapshot: true, differencesMax: 5 });
   expect(report.differences.map(describeDifference)).toEqual([]);
-  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 15, blocks: 5 });
+  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 17, blocks: 5 });
 });
 
 test("a flipped byte of a snapshot is found and named", async () => {

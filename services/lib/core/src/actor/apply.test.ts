@@ -63,7 +63,7 @@ test.each<[what: string, log: Entry[][], engine: string[], out: string[]]>([
   [
     "transactions, then the block they belong to",
     [[genesisEntry()], [run("a1", "a2")], [run("a1"), blockEntry(1)], [run("a3")]],
-    ["run 2+2", "run 1+1", "close 1", "open 2", "run 1+1"],
+    ["run 2+2", "run 1+1", "apply 1", "close 1", "open 2", "run 1+1"],
     [
       "1 genesis lattice 2048",
       "2 2 transactions 2 results",
@@ -80,20 +80,21 @@ test.each<[what: string, log: Entry[][], engine: string[], out: string[]]>([
   [
     "a seal said twice is sealed once",
     [[genesisEntry()], [sealEntry(0)], [sealEntry(0)], [blockEntry(1)], [sealEntry(1)]],
-    ["seal 0", "close 1", "open 2", "seal 1"],
+    ["seal 0", "apply 1", "close 1", "open 2", "seal 1"],
     ["1 genesis lattice 2048", "2", "3", "4 block 1 in 1", "5"],
   ],
   [
     "a map change behind its block",
     [[genesisEntry()], [blockEntry(1, { snapshot: true }), map(2)]],
-    ["close 1", "open 2", "own 1"],
+    ["apply 1", "close 1", "open 2", "own 1"],
     ["1 genesis lattice 2048", "2 block 1 in 1 map 2 snapshot 1"],
   ],
 ])("%s", (_what, log, engine, out) => check(log, { engine: [...START, ...engine], out }));
 
 test.each<[what: string, message: Entry[], refusal: string]>([
   ["an entry of unknown kind", [run("a1"), { kind: "fork" } as unknown as Entry], "FORMAT_UNKNOWN fork"],
-  ["rules of a later version", [run("a1"), blockEntry(1, { rules: 2 })], "RULES_UNKNOWN 2 1"],
+  ["rules of a later version", [run("a1"), blockEntry(1, { rules: 3 })], "RULES_UNKNOWN 3 2"],
+  ["rules of an earlier version", [run("a1"), blockEntry(1, { rules: 1 })], "RULES_UNKNOWN 1 2"],
   ["a block that is not open", [blockEntry(2)], "LOG_INVALID block 2 closes, open is 1"],
   ["a block that opens another than the next", [blockEntry(1, { opens: opensBlock(3) })], "LOG_INVALID block 1 opens 3"],
   [

@@ -22,6 +22,7 @@ import type {
   OutRecord,
   SealEntry,
 } from "../entries.ts";
+import { HISTORY_ADDRESS, cellsOfClose, writtenBlock } from "../history/history-account.ts";
 import type { MissedTransaction } from "../messages.ts";
 import { arrivalsKept } from "./arrivals.ts";
 import { cellsOwnedBy } from "./cells.ts";
@@ -139,6 +140,7 @@ function close(turn: Turn, entry: BlockEntry): void {
   const { state, engine, record } = turn;
   assert(state.block !== null, "a block closes before genesis");
   assert(state.open.entries.size === 0, "a block closes with entries open");
+  writeHistory(state, entry.number, engine);
   record.block = { entry, context: state.block, lattice: engine.closeBlock() };
   engine.openBlock(entry.opens);
   state.block = entry.opens;
@@ -149,6 +151,13 @@ function close(turn: Turn, entry: BlockEntry): void {
   state.moves = [...entry.moves];
   state.isBetweenBlocks = true;
   turn.moves = movesOut(state);
+}
+
+/** What the history account's owner writes when a block closes. */
+function writeHistory(state: PartitionState, closing: number, engine: Engine): void {
+  if (state.owners?.ownerOf(HISTORY_ADDRESS, 0) !== state.partition) return;
+  const hash = state.seals.findLast(({ number }) => number === writtenBlock(closing))?.hash;
+  engine.applyWrites(cellsOfClose(closing, hash ?? null));
 }
 
 function seal(state: PartitionState, entry: SealEntry, engine: Engine): void {

@@ -3,9 +3,11 @@
  *
  * F1. A group's place and members are what the scheduler promises: later groups stand later, indexes have no gap, an `apply`
  *     on the home says of every member either how it ended or that it missed.
- * F2. A block closes only with no group open: then nothing is open (queue.ts, Q3).
+ * F2. A block closes only with no group open: then nothing is open (queue.ts, Q3). And with a seal of every block that is so far
+ *     back that the history account's cells have its hash (history-account.ts).
  */
 import { sameBytes } from "../bytes.ts";
+import { writtenBlock } from "../history/history-account.ts";
 import { pairedCount } from "../blocks/merge.ts";
 import type {
   AbortEntry,
@@ -40,6 +42,8 @@ interface Seen {
   ended: Set<OpenGroup>;
   /** Groups that the message opens. */
   opened: Position[];
+  /** Blocks that the message seals. */
+  sealed: number[];
   isClosed: boolean;
   /** A `map` entry may stand here. */
   isBetweenBlocks: boolean;
@@ -52,7 +56,8 @@ const name = ({ flush, index }: Position): string => `${flush}.${index}`;
 /** Why `message` must not be applied, or null. Reads only; to be asked before `applyMessage`. */
 export function refusalOf(state: PartitionState, message: LogMessage): LogRefusal | null {
   const { n } = message;
-  const seen: Seen = { n, ended: new Set(), opened: [], isClosed: false, isBetweenBlocks: state.isBetweenBlocks };
+  const { isBetweenBlocks } = state;
+  const seen: Seen = { n, ended: new Set(), opened: [], sealed: [], isClosed: false, isBetweenBlocks };
   for (const entry of message.entries) {
     if ((entry.kind === "genesis") !== (n === 1)) return invalid(n, `entry ${entry.kind} in message ${n}`);
     if (seen.isClosed && entry.kind !== "map") return invalid(n, `entry ${entry.kind} behind block`);
@@ -90,6 +95,7 @@ function refusalOfEntry(state: PartitionState, entry: Entry, message: LogMessage
         ? null
         : invalid(n, `map version ${entry.map.version} behind ${mapOf(state).version}`);
     case "seal":
+      seen.sealed.push(entry.number);
       return refusalOfSeal(state, entry, n);
     default:
       return { code: "FORMAT_UNKNOWN", n, kind: String((entry as { kind: unknown }).kind) };
@@ -164,8 +170,9 @@ function whyUnpaired({ transactions }: OpenGroup, { results, misses }: ApplyEntr
     : `${missed.length} misses for ${left} members without a result`;
 }
 
-function refusalOfBlock(state: PartitionState, entry: BlockEntry, { n, ended, opened }: Seen): LogRefusal | null {
-  if (entry.rules > RULES_VERSION) return { code: "RULES_UNKNOWN", n, rules: entry.rules, known: RULES_VERSION };
+function refusalOfBlock(state: PartitionState, entry: BlockEntry, seen: Seen): LogRefusal | null {
+  const { n, ended, opened } = seen;
+  if (entry.rules !== RULES_VERSION) return { code: "RULES_UNKNOWN", n, rules: entry.rules, known: RULES_VERSION };
   if (state.block === null || entry.number !== state.block.number) {
     return invalid(n, `block ${entry.number} closes, open is ${state.block?.number ?? "none"}`);
   }
@@ -173,6 +180,9 @@ function refusalOfBlock(state: PartitionState, entry: BlockEntry, { n, ended, op
   if (entry.opens.timestamp < state.block.timestamp) {
     return invalid(n, `timestamp ${entry.opens.timestamp} before ${state.block.timestamp}`);
   }
+  const written = writtenBlock(entry.number);
+  const isSealed = written < 0 || seen.sealed.includes(written) || state.seals.some(({ number }) => number === written);
+  if (!isSealed) return invalid(n, `block ${entry.number} closes, block ${written} has no seal`);
   const left = state.open.groups.size > ended.size ? openGroups(state).find((group) => !ended.has(group)) : undefined;
   const open = left?.position ?? opened[0];
   return open === undefined ? null : invalid(n, `block ${entry.number} closes, group ${name(open)} is open`);

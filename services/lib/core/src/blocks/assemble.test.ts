@@ -10,7 +10,7 @@ import type { TestMessage } from "./testing.ts";
 
 const engine = fakeBlockEngine();
 const options = { sha256: testHash, tailBytesMax: 1 << 20, marksMax: 100 };
-const start: AssemblyStart = { head: null, sequence: 0, positions: [], marks: [] };
+const start: AssemblyStart = { head: null, sequence: 0, positions: [], marks: [], hashes: [] };
 
 function assemble(messages: readonly TestMessage[], from = start, more: Partial<typeof options> = {}) {
   const assembly = openAssembly(from, { ...options, ...more });
@@ -90,6 +90,7 @@ test("progress after any block is enough to go on", () => {
       ...block.progress,
       head: { number: block.number, hash: block.hash, timestamp: block.timestamp },
       marks: whole.filter(({ number }) => number <= block.number).flatMap(({ marks }) => marks),
+      hashes: whole.slice(Math.max(0, block.number - 7), block.number + 1).map(({ hash }) => hash),
     };
     const rest = assemble(messages.slice(block.progress.sequence), from);
     expect(rest.assembly.alarm).toBeNull();

@@ -9,12 +9,15 @@
  *     gives exactly the records that are not in a block. So what is not in a block need not be saved: OUT has it.
  * B5. A block holds what came to an end before its `block` entry, in a record's own run or settled in a later record of the
  *     block; all of it stands at its own position.
- * B6. What waits for its block is bounded in bytes; the bound is above what the scheduler lets stand open.
+ * B6. A block's digest is that of its partitions' lattices and of the hashes that the history account's cells lack
+ *     (history-account.ts): the state as a transaction of the next block sees it, but for the block's own hash.
+ * B7. What waits for its block is bounded in bytes; the bound is above what the scheduler lets stand open.
  */
 import { concatBytes, sameBytes } from "../bytes.ts";
 import type { EngineModule } from "../engine.ts";
 import type { OutRecord } from "../entries.ts";
 import type { OutBatch } from "../ports.ts";
+import { UNSEALED_MAX, cellsBehind } from "../history/history-account.ts";
 import type { PartitionId } from "../ranges.ts";
 import { merge } from "./merge.ts";
 import type { Merged, MergeSource } from "./merge.ts";
@@ -72,6 +75,8 @@ export interface AssembledBlock extends Merged {
 
 export interface AssemblyStart extends AssemblyProgress {
   head: ChainHead | null; // null: block 0 is next
+  /** Hashes of the last blocks, ascending up to the head: `UNSEALED_MAX`, or all there are. */
+  hashes: Uint8Array[];
   marks: RecordMarks[]; // of the last blocks, to compare late duplicates with
 }
 
@@ -83,7 +88,7 @@ export interface AssemblyOptions {
 }
 
 /** What assembly asks of the engine. */
-export type BlockEngine = Pick<EngineModule, "buildBlock" | "foldDigest">;
+export type BlockEngine = Pick<EngineModule, "buildBlock" | "foldDigest" | "latticeOf">;
 
 interface TailRecord {
   n: number;
@@ -108,6 +113,7 @@ interface Tail {
 export interface Assembly {
   readonly options: AssemblyOptions;
   head: ChainHead | null;
+  hashes: Uint8Array[]; // as in AssemblyStart
   alarm: Alarm | null;
   sequence: number; // last OUT message taken
   tailBytes: number;
@@ -130,7 +136,8 @@ export function openAssembly(start: AssemblyStart, options: AssemblyOptions): As
     }
     if (tail !== undefined) tail.marksFrom = Math.min(tail.marksFrom, firstN);
   }
-  return { options, head: start.head, alarm: null, sequence: start.sequence, tailBytes: 0, tails };
+  const { head, hashes, sequence } = start;
+  return { options, head, hashes: [...hashes], alarm: null, sequence, tailBytes: 0, tails };
 }
 
 const openTail = (n: number): Tail => ({ n, builtN: n, records: [], closeAt: -1, marks: new Map(), marksFrom: n + 1 });
@@ -296,10 +303,12 @@ function build(assembly: Assembly, engine: BlockEngine, closing: Closing, closin
     return null;
   }
   const parentHash = assembly.head?.hash ?? NO_HASH;
-  const digest = engine.foldDigest(concatBytes(closings.map(({ lattice }) => lattice)));
+  const behind = engine.latticeOf(cellsBehind(closing.number, assembly.hashes));
+  const digest = engine.foldDigest(concatBytes([...closings.map(({ lattice }) => lattice), behind]));
   const built = engine.buildBlock({ ...closing.context, parentHash, digest }, merged.transactions, merged.results);
   for (const { tail, records: taken } of parts) advance(assembly, tail, taken);
   assembly.head = { number: closing.number, hash: built.hash, timestamp: closing.context.timestamp };
+  assembly.hashes = [...assembly.hashes, built.hash].slice(-UNSEALED_MAX);
   return {
     ...merged,
     ...{ number: closing.number, hash: built.hash, parentHash, header: built.header, timestamp: closing.context.timestamp },

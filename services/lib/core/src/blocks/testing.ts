@@ -2,6 +2,7 @@
  * A made-up chain for tests and benchmarks: OutRecords as partitions would publish them, from a seed. The same seed gives the
  * same transactions whatever the number of partitions, so that blocks must come out equal. Not for production code.
  */
+import { cellsByKey, fakeLattice } from "../actor/testing/fake-cells.ts";
 import { concatBytes, writeU16, writeU32, writeU64 } from "../bytes.ts";
 import { nextBlock, openAssembly, takeRecords } from "./assemble.ts";
 import type { AssembledBlock, BlockEngine } from "./assemble.ts";
@@ -281,6 +282,7 @@ export function testHash(bytes: Uint8Array): Uint8Array {
 export function fakeBlockEngine(): BlockEngine & { keccak256: typeof testHash } {
   return {
     keccak256: testHash,
+    latticeOf: (cells) => fakeLattice(cellsByKey(cells).values()),
     foldDigest(lattices) {
       const sum = new Uint8Array(2_048);
       for (let at = 0; at < lattices.length; at += 2) {
@@ -314,7 +316,7 @@ export function fakeBlockEngine(): BlockEngine & { keccak256: typeof testHash } 
 /** The assembled blocks 0 to `blocks` of a made-up chain. */
 export function testBlocks(options: TestChainOptions, partitions = 2, engine: BlockEngine = fakeBlockEngine()): AssembledBlock[] {
   const records = testRecords(testFlushes(options), partitions, options);
-  const start = { head: null, sequence: 0, positions: [], marks: [] };
+  const start = { head: null, sequence: 0, positions: [], marks: [], hashes: [] };
   const assembly = openAssembly(start, { sha256: testHash, tailBytesMax: Number.MAX_SAFE_INTEGER, marksMax: 1_000 });
   const blocks: AssembledBlock[] = [];
   for (const message of shuffledMessages(records, options.seed)) {

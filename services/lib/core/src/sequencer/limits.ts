@@ -1,3 +1,4 @@
+import { UNSEALED_MAX } from "../history/history-account.ts";
 import type { LockLimits } from "./lock-machine.ts";
 import { lockLimits } from "./lock-machine.ts";
 import type { PredictorLimits } from "./predict.ts";
@@ -28,7 +29,7 @@ export interface SequencerLimits {
   silentMs: number; //              a partition that has not reported for so long is silent
   lagBytesMax: number; //           appended to a partition's log by this leader and not reported as applied
   lagMessagesMax: number;
-  unsealedMax: number; //           closed blocks without a seal
+  unsealedMax: number; //           closed blocks without a seal; at most `UNSEALED_MAX`
   snapshotBytes: number; //         log bytes after which a block asks for a snapshot
   snapshotMs: number; //            time after which it does, if there were transactions
   snapshotBlocksMin: number; //     blocks between two that do, at least
@@ -71,7 +72,7 @@ export const sequencerLimits: Readonly<SequencerLimits> = {
   silentMs: 3_000,
   lagBytesMax: 32 * MIB,
   lagMessagesMax: 4_096,
-  unsealedMax: 8,
+  unsealedMax: UNSEALED_MAX,
   snapshotBytes: 64 * MIB,
   snapshotMs: 600_000,
   snapshotBlocksMin: 16,

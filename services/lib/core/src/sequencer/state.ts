@@ -13,6 +13,7 @@
  */
 import { assert } from "../assert.ts";
 import type { MovedRange } from "../entries.ts";
+import { UNSEALED_MAX } from "../history/history-account.ts";
 import type { SubmitReply } from "../messages.ts";
 import type { PartitionId, RangeIndex, RangeMap } from "../ranges.ts";
 import { indexRanges } from "../ranges.ts";
@@ -164,6 +165,7 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
   const { limits } = start;
   const partitions = openPartitionTable(start.positions, limits, now);
   assert(limits.flushTransactionsMax >= 1 && limits.sendersMax >= 1, "limits below 1");
+  assert(limits.unsealedMax <= UNSEALED_MAX, `more than ${UNSEALED_MAX} blocks without a seal`);
   const sequencer: Sequencer = {
     limits,
     term: start.term,

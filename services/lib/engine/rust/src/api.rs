@@ -46,6 +46,7 @@ pub mod op {
     pub const MEMORY: u32 = 23;
     pub const CONFORMANCE: u32 = 24;
     pub const GRANT: u32 = 25;
+    pub const LATTICE_OF: u32 = 26;
 }
 
 struct Opened {
@@ -70,6 +71,7 @@ pub fn perform(operation: u32, handle: u32, number: f64, a: &[u8], b: &[u8], c: 
         op::DECODE_FINISH => decode_finish(a, &limits(b), c),
         op::BUILD_BLOCK => block::build(a, b, c),
         op::FOLD_DIGEST => lattice::fold(a).to_vec(),
+        op::LATTICE_OF => lattice::of(a),
         op::OPEN => open(number as u64).to_le_bytes().to_vec(),
         op::CLOSE => close(handle),
         op::CALL_BEGIN => call_begin(&opened(handle).shared, block_number(number)),

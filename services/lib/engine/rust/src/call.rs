@@ -110,7 +110,7 @@ fn execute(shared: &Arc<Shared>, ticket: &Ticket, reader: &mut Reader<'_>) -> Ve
     let length = reader.u32() as usize;
     let given = CellSet::unpack(reader.take(length), analyse);
     let is_traced = reader.u8() == 1;
-    let mut view = View::new(shared, Some(ticket.version), Access::Owned { asks: true }).with_given(given);
+    let mut view = View::new(shared, Some(ticket.version), ticket.block.number, Access::Owned { asks: true }).with_given(given);
     if env.kind.is_create() {
         env.nonce = view.creation_nonce(&env.caller);
     }

@@ -120,7 +120,7 @@ fn execute(engine: &Engine, case: &Case, raw: &[u8]) -> Result<ExecutionResult, 
         tx.gas_price = 0;
         tx.gas_priority_fee = tx.gas_priority_fee.map(|_| 0);
     }
-    let mut ctx: Ctx = Context::new(View::new(&engine.shared, None, Access::Owned { asks: false }), case.spec);
+    let mut ctx: Ctx = Context::new(View::new(&engine.shared, None, 0, Access::Owned { asks: false }), case.spec);
     ctx.cfg.chain_id = case.chain_id;
     ctx.cfg.blob_base_fee_update_fraction = Some(case.update_fraction);
     ctx.cfg.max_blobs_per_tx = case.blobs_max;

@@ -6,6 +6,7 @@ use crate::cellset::analyse;
 use crate::history::{BlockContext, Pins, Unreadable};
 use crate::lattice::{Element, Lattice};
 use crate::owned::Owned;
+use crate::past::{self, Past};
 use crate::state::{Account, Shared, State, code_bytes, code_hash};
 use alloy_primitives::{Address, B256, U256};
 use std::mem::size_of;
@@ -238,13 +239,19 @@ impl Engine {
         let version = self.version(block)?;
         let owned = self.shared.owned.read().expect("no writer panicked").clone();
         let state = self.state();
+        let number = block.or(state.open.map(|open| open.number)).unwrap_or_default();
         let mut out = Vec::new();
         for key in cells::keys(request) {
             let is_here = owned.contains(&key.address) || state.accounts.contains_key(&key.address);
             if !is_here {
                 return Ok(None);
             }
-            state.put_cell(&mut out, &key, version);
+            let is_past = key.address == past::ACCOUNT && key.kind == cells::SLOT;
+            match if is_past { state.history.past(&key.slot, number) } else { Past::Slot } {
+                Past::Slot => state.put_cell(&mut out, &key, version),
+                Past::Hash(hash) => cells::put_slot(&mut out, &key.address, &key.slot, &hash.into()),
+                Past::Unsealed(_) => cells::put_slot(&mut out, &key.address, &key.slot, &U256::ZERO),
+            }
         }
         Ok(Some(out))
     }

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Versions kept before the last seal.
 pub const BLOCKS_KEPT: u64 = 64;
 /// BLOCKHASH reaches this far back.
-const HASHES_KEPT: u64 = 256;
+pub const HASHES_KEPT: u64 = 256;
 
 #[derive(Clone, Copy, Default)]
 pub struct BlockContext {
@@ -171,6 +171,11 @@ impl History {
 
     pub fn hash(&self, number: u64) -> Option<B256> {
         self.hashes.get(&number).copied()
+    }
+
+    /// Number of the last sealed block.
+    pub fn newest_hash(&self) -> Option<u64> {
+        self.hashes.keys().next_back().copied()
     }
 
     /// True if the cell was written at or after `version`.

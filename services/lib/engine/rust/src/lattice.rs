@@ -4,6 +4,7 @@
 //! a lattice is the lane-wise sum mod 2^16. See Bellare, Micciancio 1997; "Securing Update Propagation with Homomorphic
 //! Hashing" (Facebook, 2019) for the parameters; Solana SIMD-0215 for the same choice of BLAKE3.
 
+use crate::cells::{self, Cell};
 use crate::xof;
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 
@@ -93,6 +94,20 @@ impl Element<'_> {
 fn put_key(out: &mut [u8; 85], domain: u8, address: &Address) {
     out[0] = domain;
     out[1..21].copy_from_slice(address.as_slice());
+}
+
+/// The lattice of packed cells alone; codes and erased accounts have no share of their own.
+pub fn of(packed: &[u8]) -> Vec<u8> {
+    let mut lattice = Lattice::new();
+    for cell in cells::cells(packed) {
+        match cell {
+            Cell::Account { address, balance, code_hash } => lattice.add(&Element::Account(&address, &balance, &code_hash)),
+            Cell::Nonce { address, nonce, .. } => lattice.add(&Element::Nonce(&address, nonce)),
+            Cell::Slot { address, slot, value } => lattice.add(&Element::Slot(&address, &slot, &value)),
+            Cell::Code { .. } | Cell::Erased { .. } => {}
+        }
+    }
+    lattice.to_bytes()
 }
 
 /// keccak256 of the sum of lattices packed behind each other.

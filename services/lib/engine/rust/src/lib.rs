@@ -24,6 +24,7 @@ mod history;
 mod known;
 mod lattice;
 mod owned;
+mod past;
 mod record;
 mod run;
 mod state;

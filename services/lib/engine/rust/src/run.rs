@@ -112,7 +112,7 @@ impl Engine {
         results.put_u32(0); // their length, known at the end
         let mut misses = Vec::new();
         let mut missed = Missed::new(rules.flush, rules.missed);
-        let mut evm = handler::evm(View::new(&self.shared, None, rules.access()), &block, self.shared.chain_id);
+        let mut evm = handler::evm(View::new(&self.shared, None, block.number, rules.access()), &block, self.shared.chain_id);
         for transaction in record::transactions(&records) {
             while let Some(nonce) = nonces.next_if(|nonce| nonce.index() <= transaction.index()) {
                 self.write_nonce(&nonce);
@@ -172,7 +172,7 @@ impl Engine {
         let mut missed = Missed::new(rules.flush, rules.missed);
         let access = Access::Group((!rules.is_whole).then(|| access::modes(rules.allowed)));
         let given = self.learn_given(given, &access);
-        let view = View::new(&self.shared, None, access).with_given(given).with_overlay();
+        let view = View::new(&self.shared, None, block.number, access).with_given(given).with_overlay();
         let mut evm = handler::evm(view, &block, self.shared.chain_id);
         for transaction in record::transactions(&records) {
             if missed.is_followed_by(&transaction) {

@@ -41,7 +41,10 @@ fn mode_of(view: &View, address: &Address, account: &JournalAccount, pays: bool)
         Some(mode::READ)
     } else if is_precompile(address) {
         None
-    } else if account.info.code_hash != KECCAK256_EMPTY && account.storage.is_empty() && view.has_old_code(address) {
+    } else if account.info.code_hash != KECCAK256_EMPTY
+        && !account.storage.keys().any(|slot| view.is_cell(address, slot))
+        && view.has_old_code(address)
+    {
         Some(mode::CODE)
     } else {
         Some(mode::READ)

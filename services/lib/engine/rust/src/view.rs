@@ -12,6 +12,7 @@ use crate::cells::{self, CellKey};
 use crate::cellset::{CellSet, PartialAccount};
 use crate::known::Known;
 use crate::owned::Owned;
+use crate::past::{self, Past};
 use crate::state::{AccountCells, Shared};
 use crate::touch::{is_changed, is_precompile};
 use crate::turn::{Turn, Why};
@@ -27,6 +28,8 @@ pub struct View {
     shared: Arc<Shared>,
     owned: Arc<Owned>,
     version: Option<u64>,
+    /// Of the block that executes.
+    number: u64,
     access: Access,
     is_plain: bool,
     given: Option<CellSet>,
@@ -37,12 +40,13 @@ pub struct View {
 }
 
 impl View {
-    pub fn new(shared: &Arc<Shared>, version: Option<u64>, access: Access) -> Self {
+    pub fn new(shared: &Arc<Shared>, version: Option<u64>, number: u64, access: Access) -> Self {
         let owned = shared.owned.read().expect("no writer panicked").clone();
         Self {
             shared: shared.clone(),
             owned,
             version,
+            number,
             is_plain: access.is_plain(),
             access,
             given: None,
@@ -351,8 +355,34 @@ impl View {
         found
     }
 
+    /// A slot of the history account that the seals tell: then no cell of it is touched, so mode `code` is enough.
+    fn past_slot(&mut self, slot: &U256) -> Option<U256> {
+        let past = self.state().history.past(slot, self.number);
+        if past != Past::Slot && self.mode(&past::ACCOUNT).is_none() {
+            self.stop(Why::Outside);
+        }
+        match past {
+            Past::Hash(hash) => Some(hash.into()),
+            Past::Unsealed(block) => {
+                self.stop(Why::Unsealed(block));
+                Some(U256::ZERO)
+            }
+            Past::Slot => None,
+        }
+    }
+
+    /// True if the slot is a cell of its account and not told by the seals.
+    pub fn is_cell(&self, address: &Address, slot: &U256) -> bool {
+        *address != past::ACCOUNT || self.state().history.past(slot, self.number) == Past::Slot
+    }
+
     #[inline]
     pub fn slot_of(&mut self, address: &Address, slot: &U256) -> U256 {
+        if *address == past::ACCOUNT
+            && let Some(value) = self.past_slot(slot)
+        {
+            return value;
+        }
         if self.is_plain && self.owned.contains(address) {
             return self.state().slot(address, slot, self.version);
         }

@@ -12,8 +12,13 @@ import { checkSerial, publishedHashes } from "./serial.ts";
 import { tallyOf } from "./tally.ts";
 import type { Tally } from "./tally.ts";
 
-/** @returns what happened. @throws CheckFailed */
-export async function checkRun({ world, system, network, clients, module, rules, seen }: Run): Promise<Tally> {
+export interface CheckedRun {
+  tally: Tally;
+  digest: Uint8Array;
+}
+
+/** @returns what happened, and the digest of what does not depend on when blocks closed. @throws CheckFailed */
+export async function checkRun({ world, system, network, clients, module, rules, seen }: Run): Promise<CheckedRun> {
   const histories = historyOf(network.kept);
   checkOrder(histories);
   const blocks = publishedBlocks(histories);
@@ -27,7 +32,7 @@ export async function checkRun({ world, system, network, clients, module, rules,
     tally.barredMisses += barredMisses;
   }
   const genesis = world.genesis.cells;
-  const sum = await checkSerial({ module, chainId: CHAIN_ID, genesis, blocks, archived, seen });
+  const { balances: sum, digest } = await checkSerial({ module, chainId: CHAIN_ID, genesis, blocks, archived, seen });
   check(world.destroys ? sum <= world.total : sum === world.total, "balances do not add up", () => `${sum}, not ${world.total}`);
-  return tally;
+  return { tally, digest };
 }

@@ -4,11 +4,16 @@
  */
 import {
   CELL,
+  HISTORY_ADDRESS,
   NONCE,
   NONCE_BYTES,
   TX,
+  UNSEALED_MAX,
   assert,
   cellBytes,
+  cellsBehind,
+  cellsOfClose,
+  cellsOwnedBy,
   hexOf,
   ownedBy,
   evenRangeMap,
@@ -18,6 +23,7 @@ import {
   txNonce,
   writeU32,
   writeU64,
+  writtenBlock,
 } from "@meridian/core";
 import type { CallRequest, CallResult, Engine, EngineModule } from "@meridian/core";
 import { check } from "../system/failure.ts";
@@ -43,8 +49,15 @@ export interface SerialInput {
   seen: readonly SeenCall[];
 }
 
-/** @returns the sum of all balances at the end. @throws CheckFailed at the first difference */
-export async function checkSerial(input: SerialInput): Promise<bigint> {
+export interface SerialEnd {
+  /** The sum of all balances. */
+  balances: bigint;
+  /** Of all accounts but the history account: what does not depend on when blocks close. */
+  digest: Uint8Array;
+}
+
+/** @throws CheckFailed at the first difference */
+export async function checkSerial(input: SerialInput): Promise<SerialEnd> {
   const engine = input.module.open({ chainId: input.chainId, callsInline: true });
   try {
     engine.setOwned(ownedBy(evenRangeMap(1), 0));
@@ -53,7 +66,7 @@ export async function checkSerial(input: SerialInput): Promise<bigint> {
       runBlock(input, engine, block, next);
       for (const call of input.seen) if (call.block === block.number) await checkCall(engine, call);
     }
-    return sumOfBalances(engine, input.blocks.length - 1);
+    return endOf(input.module, engine, input.blocks.length - 1);
   } finally {
     void engine.close();
   }
@@ -70,13 +83,25 @@ function runBlock(
   engine.openBlock(context);
   if (number === 0) engine.importCells(genesis);
   for (const transaction of transactions) runOne(engine, transaction, number, next);
-  const digest = module.foldDigest(engine.closeBlock());
+  const written = writtenBlock(number);
+  engine.applyWrites(cellsOfClose(number, written < 0 ? null : hashAt(archived, written)));
+  const lattice = engine.closeBlock();
   const published = module.foldDigest(Buffer.concat(lattices));
-  check(sameBytes(digest, 0, published, 0, 32), "state differs from the serial replay", () => `after block ${number}`);
+  const cells = module.foldDigest(lattice);
+  check(sameBytes(cells, 0, published, 0, 32), "state differs from the serial replay", () => `after block ${number}`);
   const kept = archived[number];
   if (kept === undefined) return;
+  const hashes = Array.from({ length: Math.min(number, UNSEALED_MAX) }, (_, back) => hashAt(archived, number - 1 - back));
+  const behind = module.latticeOf(cellsBehind(number, hashes.toReversed()));
+  const digest = module.foldDigest(Buffer.concat([lattice, behind]));
   check(sameBytes(digest, 0, kept.digest, 0, 32), "an archive has another digest", () => `block ${number}`);
   engine.seal(number, kept.hash);
+}
+
+function hashAt(archived: SerialInput["archived"], number: number): Uint8Array {
+  const hash = archived[number]?.hash;
+  assert(hash !== undefined, `no archive has block ${number}`);
+  return hash;
 }
 
 function runOne(
@@ -129,18 +154,21 @@ function describeCall(result: CallResult): string {
   return result.status === "halt" ? `halt ${result.why}` : result.status;
 }
 
-/** Over all accounts as of `block`. */
-function sumOfBalances(engine: Engine, block: number): bigint {
-  let sum = 0n;
+/** As of `block`. */
+function endOf(module: EngineModule, engine: Engine, block: number): SerialEnd {
+  let balances = 0n;
+  const lattices: Uint8Array[] = [];
   const last = new Uint8Array(20).fill(255);
   for (let first: Uint8Array | null = new Uint8Array(20); first !== null;) {
     const chunk = engine.exportCells(block, first, last, CHUNK_BYTES);
     for (let at = 0; at < chunk.cells.length; at += cellBytes(chunk.cells, at)) {
-      if (chunk.cells[at] === CELL.account) sum += BigInt(`0x${hexOf(chunk.cells, at + 21, at + 53)}`);
+      if (chunk.cells[at] === CELL.account) balances += BigInt(`0x${hexOf(chunk.cells, at + 21, at + 53)}`);
     }
+    const others = cellsOwnedBy(chunk.cells, (bytes, at) => !sameBytes(bytes, at, HISTORY_ADDRESS, 0, 20));
+    lattices.push(module.latticeOf(others));
     first = chunk.next;
   }
-  return sum;
+  return { balances, digest: module.foldDigest(Buffer.concat(lattices)) };
 }
 
 /** Hashes of all published transactions, lower-case hex, in order. */

@@ -1,4 +1,13 @@
-import { bytesOfHex, evenRangeMap, hexOf, ownedBy, resultLogCount, resultReason, resultStatus } from "@meridian/core";
+import {
+  HISTORY_ADDRESS,
+  bytesOfHex,
+  evenRangeMap,
+  hexOf,
+  ownedBy,
+  resultLogCount,
+  resultReason,
+  resultStatus,
+} from "@meridian/core";
 import type { Engine } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -122,6 +131,7 @@ test("everything else is seen, and a destroyed contract's balance goes on", () =
     { op: "originBalance" },
     { op: "codeHash", address: proxy },
     { op: "blockHash", argument: 0 },
+    { op: "pastHash", address: HISTORY_ADDRESS, argument: 0 },
     { op: "transient", argument: 1 },
     { op: "read", argument: 1 },
     { op: "write", argument: 2 },

@@ -31,6 +31,7 @@ export const STEP = {
   destroy: 17, //      SELFDESTRUCT to `address`
   originBalance: 18,
   blockNumber: 19, //  sees number and time of the block
+  pastHash: 20, //     as `blockHash`, by a call of the history account at `address`
 } as const;
 
 export interface Step {
@@ -69,6 +70,8 @@ const HANDLERS: Readonly<Record<keyof typeof STEP, string>> = {
   destroy: `DUP1 ADDRESSOF SELFDESTRUCT`,
   originBalance: `ORIGIN BALANCE @see JUMP`,
   blockNumber: `NUMBER 32 SHL TIMESTAMP ADD @see JUMP`,
+  pastHash: `DUP1 ARGUMENTOF 1 ADD NUMBER SUB 64 MSTORE 0 32 MSTORE
+    32 32 32 64 DUP5 ADDRESSOF GAS STATICCALL 32 MLOAD ADD @see JUMP`,
 };
 
 /** Abbreviations in the texts above. The number is in memory at 0; what goes out and comes in stands from 64 and at 32. */

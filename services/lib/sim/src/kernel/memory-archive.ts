@@ -1,6 +1,7 @@
 /** An archive's store in memory, with the behaviour of the one on disk. It outlives the processes that use it, as a disk does. */
 import {
   TX,
+  UNSEALED_MAX,
   assert,
   bloomMayMatch,
   logColumns,
@@ -68,9 +69,10 @@ export function openMemoryArchive(disk: MemoryDisk, pause: () => Promise<void>):
     oldest: first,
     start() {
       const newest = disk.rows.at(-1);
-      if (newest === undefined) return { head: null, sequence: 0, positions: [], marks: [] };
+      if (newest === undefined) return { head: null, sequence: 0, positions: [], marks: [], hashes: [] };
       const marks = disk.rows.slice(-MARK_BLOCKS).flatMap(({ assembled }) => assembled.marks);
-      return { head: headOf(newest), ...newest.stored.progress, marks };
+      const hashes = disk.rows.slice(-UNSEALED_MAX).map(({ stored }) => stored.hash);
+      return { head: headOf(newest), ...newest.stored.progress, marks, hashes };
     },
     put: (blocks) =>
       commit(() => {

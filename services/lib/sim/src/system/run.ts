@@ -88,7 +88,7 @@ export async function runSeed({
     const isOver = endOf(run, time, fail);
     await time.run(() => failure !== null || isOver.is, Infinity);
     if (failure === null && !isOver.is) fail({ kind: "stuck", text: "nothing happens any more" });
-    if (failure === null) tally = await checkRun(run);
+    if (failure === null) ({ tally } = await checkRun(run));
   } catch (error) {
     fail(failureOf("the run", error));
   } finally {

@@ -1,6 +1,6 @@
 /** The first state of a simulated chain, as packed cells. */
 import { createHash } from "node:crypto";
-import { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, concatBytes, writeU32 } from "@meridian/core";
+import { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, concatBytes, withHistoryAccount, writeU32 } from "@meridian/core";
 import type { EngineModule } from "@meridian/core";
 import type { Genesis } from "@meridian/scheduler";
 
@@ -26,7 +26,7 @@ export function genesisOf(
     codeHashes.set(code, hash);
     return hash;
   };
-  const cells = concatBytes(sorted.flatMap((account) => cellsOf(account, hashOf(account.code))));
+  const cells = withHistoryAccount(concatBytes(sorted.flatMap((account) => cellsOf(account, hashOf(account.code)))));
   const hash = new Uint8Array(createHash("sha256").update(cells).digest());
   return { chainId: CHAIN_ID, timestamp: TIMESTAMP, blockGasLimit: BLOCK_GAS_LIMIT, cells, hash, accounts: sorted.length, pins };
 }

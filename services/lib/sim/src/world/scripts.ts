@@ -1,4 +1,5 @@
 /** Writes scripts: what a transaction does, and what it declares of it. */
+import { HISTORY_ADDRESS } from "@meridian/core";
 import type { EngineModule } from "@meridian/core";
 import { deploying, proxyTo } from "../contracts/player.ts";
 import type { Step } from "../contracts/player.ts";
@@ -100,7 +101,9 @@ export class ScriptWriter {
     const isSender = op === "codeHash" && random.chance(0.5);
     const near = this.#isNear || random.chance(0.3) ? this.#next(self) : this.account();
     const address = isSender ? random.pick(this.#accounts.senders) : near;
-    return { op, address, argument: random.below(SLOTS), value: random.below(1_000) };
+    const step: Step = { op, address, argument: random.below(SLOTS), value: random.below(1_000) };
+    const isPast = op === "blockHash" && (step.value ?? 0) % 2 === 1;
+    return isPast ? { ...step, op: "pastHash", address: HISTORY_ADDRESS } : step;
   }
 
   #create(self: Uint8Array): Step {

@@ -1,5 +1,6 @@
 /** Worlds for the engine without an EVM: programs of a few steps in place of contracts. Less can happen, but much faster. */
 import { loadEngine } from "@meridian/engine";
+import { HISTORY_ADDRESS } from "@meridian/core";
 import type { EngineModule } from "@meridian/core";
 import { FakeEngine, toyProgram } from "@meridian/core/actor/testing";
 import type { ToyOp, ToyStep } from "@meridian/core/actor/testing";
@@ -53,7 +54,8 @@ export function drawToy(
     const choices = random.chance(habits.dynamic) ? random.between(2, CHOICES_MAX) : 1;
     const accounts = Array.from({ length: op === "hash" || op === "revert" ? 0 : choices }, pick);
     const amount = op === "hash" ? random.below(HASH_BLOCKS) : random.between(1, AMOUNT_MAX);
-    steps.push({ op, accounts, amount });
+    const isPast = op === "hash" && amount % 2 === 1;
+    steps.push(isPast ? { op: "past", accounts: [HISTORY_ADDRESS], amount } : { op, accounts, amount });
   }
   const named = steps.flatMap(({ accounts }) => accounts);
   const isWrong = random.chance(habits.listedWrong);

@@ -1,6 +1,17 @@
 /** Packed cells as the fake engine uses them: slot 0, the balance below 2^48, the nonce, and code as bare bytes. */
 import { assert } from "../../assert.ts";
-import { bytesOfHex, concatBytes, hexOf, readU32, readU64, writeU32, writeU64 } from "../../bytes.ts";
+import {
+  bytesOfHex,
+  concatBytes,
+  hexOf,
+  readU16,
+  readU32,
+  readU64,
+  sameBytes,
+  writeU16,
+  writeU32,
+  writeU64,
+} from "../../bytes.ts";
 import { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, NONCE_CELL_BYTES, SLOT_CELL_BYTES } from "../../cells.ts";
 import { cellBytes, keyBytes } from "../cells.ts";
 
@@ -97,6 +108,29 @@ export function absentCell(key: Uint8Array): Uint8Array {
     default:
       return fakeCodeCell(address, new Uint8Array(0));
   }
+}
+
+const LATTICE_BYTES = 2_048;
+
+/** Lane-wise sum over cells, each spread over the lanes by a small generator; one that was never written counts for nothing. */
+export function fakeLattice(cells: Iterable<Uint8Array>): Uint8Array {
+  const sum = new Uint8Array(LATTICE_BYTES);
+  for (const cell of cells) {
+    if (isEmpty(cell)) continue;
+    let seed = 2_166_136_261;
+    for (const byte of cell) seed = Math.imul(seed ^ byte, 16_777_619) >>> 0;
+    for (let lane = 0; lane < LATTICE_BYTES; lane += 2) {
+      seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+      writeU16(sum, lane, (readU16(sum, lane) + (seed >>> 16)) & 0xffff);
+    }
+  }
+  return sum;
+}
+
+/** A cell that reads as if it was never written. */
+export function isEmpty(cell: Uint8Array): boolean {
+  const absent = absentCell(cell.subarray(0, keyBytes(cell, 0)));
+  return cell.length === absent.length && sameBytes(cell, 0, absent, 0, cell.length);
 }
 
 /** Packed cells by their keys; copies. */

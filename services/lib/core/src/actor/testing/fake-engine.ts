@@ -6,7 +6,7 @@
  * sums up slot 0 of the addresses in its data. Deterministic, and on the caller's thread.
  */
 import { assert } from "../../assert.ts";
-import { bytesOfHex, concatBytes, hexOf, readU16, readU32, readU64, sameBytes, writeU16 } from "../../bytes.ts";
+import { bytesOfHex, concatBytes, hexOf, readU32, readU64 } from "../../bytes.ts";
 import { CELL } from "../../cells.ts";
 import type {
   BlockContext,
@@ -33,16 +33,17 @@ import {
   cellKey,
   cellsByKey,
   fakeKey,
+  fakeLattice,
   fakeNonceCell,
   fakeSlotKey,
   inAddressOrder,
+  isEmpty,
   slotOf,
 } from "./fake-cells.ts";
 import { isToyProgram, runToy } from "./toy-program.ts";
 import { TOY_GAS, Turn, hasPosition, modeCovers, modesOf, packedPosition, runTurn } from "./toy-turn.ts";
 import type { TurnPorts } from "./toy-turn.ts";
 
-const LATTICE_BYTES = 2_048;
 /** BLOCKHASH reaches back so far; what is older is zero. */
 const HASHES_MAX = 256;
 
@@ -323,7 +324,8 @@ export class FakeEngine implements Engine {
   }
 
   private put(cell: Uint8Array): void {
-    this.cells.set(cellKey(cell), cell);
+    if (cell[0] === CELL.slot && isEmpty(cell)) this.cells.delete(cellKey(cell));
+    else this.cells.set(cellKey(cell), cell);
   }
 
   /** A cell of the present as transactions see it: a nonce shows only once its transaction has come to an end. */
@@ -344,26 +346,10 @@ export class FakeEngine implements Engine {
     return pinsIn.has(hex) || (!pinsOut.has(hex) && ranges.some(({ first, last }) => hex >= first && hex <= last));
   }
 
-  /** Lane-wise sum over the cells owned, each spread over the lanes by a small generator. */
   private lattice(): Uint8Array {
-    const sum = new Uint8Array(LATTICE_BYTES);
-    for (const [key, cell] of this.cells) {
-      if (!this.isOwned(key.slice(2, 42)) || isEmpty(cell)) continue;
-      let seed = 2_166_136_261;
-      for (const byte of cell) seed = Math.imul(seed ^ byte, 16_777_619) >>> 0;
-      for (let lane = 0; lane < LATTICE_BYTES; lane += 2) {
-        seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
-        writeU16(sum, lane, (readU16(sum, lane) + (seed >>> 16)) & 0xffff);
-      }
-    }
-    return sum;
+    const owned = [...this.cells].filter(([key]) => this.isOwned(key.slice(2, 42)));
+    return fakeLattice(owned.map(([, cell]) => cell));
   }
-}
-
-/** A cell that reads as if it was never written counts for nothing. */
-function isEmpty(cell: Uint8Array): boolean {
-  const absent = absentCell(cell.subarray(0, keyBytes(cell, 0)));
-  return cell.length === absent.length && sameBytes(cell, 0, absent, 0, cell.length);
 }
 
 /** True if the one that the transaction names in `after` missed: before this run, or in it. */

@@ -13,6 +13,7 @@
  * | code | takes its code into x, in mode `code` |
  * | pay | moves `amount` from the sender; less than that there makes the transaction `void` |
  * | hash | takes BLOCKHASH(amount) into x |
+ * | past | the same by a call of the history account, which it names; in mode `code` |
  * | revert | ends as reverted if x is a multiple of `amount` (of any x if 0) |
  *
  * Layout: "toy" and a zero byte, u32 seed, then for each step u8 op, u8 accounts, u32 amount, b20 each account.
@@ -25,7 +26,7 @@ import { WHY } from "../../touches.ts";
 import { MODE } from "../../transactions.ts";
 import { balanceOf, codeNumber, fakeKey, fakeSlotCell, fakeSlotKey, nonceOf, slotOf, withBalance } from "./fake-cells.ts";
 
-export const TOY = { read: 1, add: 2, stir: 3, look: 4, code: 5, pay: 6, hash: 7, revert: 8 } as const;
+export const TOY = { read: 1, add: 2, stir: 3, look: 4, code: 5, pay: 6, hash: 7, revert: 8, past: 9 } as const;
 export type ToyOp = keyof typeof TOY;
 const OPS = Object.fromEntries(Object.entries(TOY).map(([name, code]) => [code, name])) as Record<number, ToyOp>;
 
@@ -143,11 +144,12 @@ function runStep({ op, accounts, amount }: ToyStep, sender: Uint8Array, turn: To
   if (op === "hash") return takeHash(amount, turn, outcome);
   const account = accounts[outcome.x % accounts.length];
   assert(account !== undefined, `toy step ${op} names no account`);
-  const mode = op === "code" ? MODE.code : op === "read" || op === "look" ? MODE.read : MODE.write;
+  const mode = op === "code" || op === "past" ? MODE.code : op === "read" || op === "look" ? MODE.read : MODE.write;
   if (!turn.mayTouch(account, mode) || (op === "pay" && !turn.mayTouch(sender, MODE.write))) {
     outcome.why = WHY.outside;
     return false;
   }
+  if (op === "past") return takeHash(amount, turn, outcome);
   if (op === "pay") return pay(account, sender, amount, turn, outcome);
   const seen = see(op, account, turn);
   if (op === "add") turn.write(fakeSlotCell(account, (seen + (amount || 1)) >>> 0));

@@ -9,6 +9,7 @@ import { concatBytes, hexOf } from "../../bytes.ts";
 import { CELL } from "../../cells.ts";
 import { PENDING } from "../../engine.ts";
 import type { Entry, LogMessage, LogPosition, OutRecord, Position } from "../../entries.ts";
+import { HISTORY_ADDRESS, cellsOfClose, historyKey, writtenBlock } from "../../history/history-account.ts";
 import type { MissedTransaction } from "../../messages.ts";
 import type { RangeIndex } from "../../ranges.ts";
 import { evenRangeMap, indexRanges, ownedBy } from "../../ranges.ts";
@@ -61,12 +62,15 @@ export interface ToyPartition {
 const STEPS_MAX = 60_000;
 const QUIET_STEP = 1_200;
 const BALANCE = 40;
+/** Blocks whose hashes are compared in the end, as far as there are so many. */
+const BLOCKS_SHOWN = 60;
 const NOTHING = new Uint8Array(0);
 
 export class ToyWorld {
   readonly rules: Readonly<Rules>;
   readonly partitions: ToyPartition[] = [];
   readonly logs: { message: LogMessage; position: LogPosition }[][] = [];
+  /** The last one is the history account; programs touch it by `past` alone. */
   readonly accounts: Uint8Array[] = [];
   readonly accountOf = new Map<string, number>();
   readonly txs: ToyTx[] = [];
@@ -76,6 +80,7 @@ export class ToyWorld {
   /** Accidents stop after a while, so that everything settles. */
   isQuiet = false;
   readonly #genesis: Uint8Array;
+  readonly #ordinary: number;
   readonly #scheduler: ToyScheduler;
   #random: number;
 
@@ -99,6 +104,8 @@ export class ToyWorld {
       fakeCodeCell(address, new Uint8Array([number + 1])),
     ]);
     this.#genesis = concatBytes(cells);
+    this.#ordinary = accounts;
+    this.accountOf.set(hexOf(HISTORY_ADDRESS), this.accounts.push(HISTORY_ADDRESS) - 1);
     for (let partition = 0; partition < count; partition++) {
       this.logs.push([]);
       this.partitions.push(this.#openPartition(partition));
@@ -274,6 +281,8 @@ export class ToyWorld {
         if (hexOf(results) !== hexOf(result)) return `a result differs from the serial replay in block ${block}`;
         count++;
       }
+      const written = writtenBlock(block);
+      if (block <= blocks) engine.applyWrites(cellsOfClose(block, written < 0 ? null : sealHash(written)));
       engine.closeBlock();
       engine.seal(block, sealHash(block));
     }
@@ -282,8 +291,10 @@ export class ToyWorld {
   }
 
   #checkState(serial: FakeEngine): string | null {
+    const hashes = Array.from({ length: BLOCKS_SHOWN }, (_, block) => historyKey(block));
     for (const [number, address] of this.accounts.entries()) {
-      const request = concatBytes([fakeSlotKey(address), fakeKey(CELL.account, address), fakeKey(CELL.nonce, address)]);
+      const own = [fakeSlotKey(address), fakeKey(CELL.account, address), fakeKey(CELL.nonce, address)];
+      const request = concatBytes(address === HISTORY_ADDRESS ? hashes : own);
       const owner = this.partitions[this.ownerOf(number)];
       const [left, right] = [owner?.engine.read(PENDING, request), serial.read(PENDING, request)];
       if (JSON.stringify(left) !== JSON.stringify(right)) return `account ${number} differs from the serial replay`;
@@ -291,20 +302,24 @@ export class ToyWorld {
     return null;
   }
 
+  #numbers(): number[] {
+    return Array.from({ length: this.#ordinary }, (_, number) => number);
+  }
+
   #makeTransactions(): void {
-    const senders = this.accounts.map((_, number) => number).filter((number) => number === 0 || this.chance(0.5));
+    const senders = this.#numbers().filter((number) => number === 0 || this.chance(0.5));
     const shares = { dynamic: this.pick([0, 0.2, 0.6]), near: this.pick([0.3, 0.8, 0.95]), value: this.pick([0, 0.1, 0.3]) };
     const crossing = this.pick([0.1, 0.3, 1]);
     for (const sender of senders) {
       const count = this.between(2, 6);
       for (let nonce = 0; nonce < count; nonce++) {
-        const to = this.below(this.accounts.length);
+        const to = this.below(this.#ordinary);
         // Most stay on one partition in some worlds: they run beside the groups, and touch what they did not declare.
         const isCrossing = this.chance(crossing);
         const steps = this.#makeSteps(to, isCrossing ? shares : { ...shares, near: 1, value: 0 });
         const guessed = new Map<number, number>();
         for (let more = isCrossing ? this.pick([0, 0, 1, 2]) : 0; more > 0; more--) {
-          guessed.set(this.below(this.accounts.length), this.below(2));
+          guessed.set(this.below(this.#ordinary), this.below(2));
         }
         const id = this.txs.length + 1;
         const hasValue = steps.some(({ op }) => op === "pay");
@@ -314,11 +329,11 @@ export class ToyWorld {
   }
 
   #makeSteps(to: number, { dynamic, near, value }: { dynamic: number; near: number; value: number }): ToyStep[] {
-    const all = this.accounts.map((_, number) => number);
+    const all = this.#numbers();
     let at = to;
     return Array.from({ length: this.between(1, 5) }, (_, number) => {
       const op: ToyOp = number > 0 && this.chance(value) ? "pay" : this.pick(OPS);
-      if (op === "hash") return { op, accounts: [], amount: this.below(4) };
+      if (op === "hash") return hashStep(this.below(4));
       const around = this.chance(near) ? all.filter((other) => this.ownerOf(other) === this.ownerOf(to)) : all;
       const accounts = this.chance(dynamic) ? [at, this.pick(around), this.pick(around)] : [at];
       at = this.pick(around);
@@ -327,6 +342,10 @@ export class ToyWorld {
     });
   }
 }
+
+/** Of odd blocks by the history account. */
+const hashStep = (amount: number): ToyStep =>
+  amount % 2 === 0 ? { op: "hash", accounts: [], amount } : { op: "past", accounts: [HISTORY_ADDRESS], amount };
 
 const OPS: ToyOp[] = ["read", "read", "add", "stir", "stir", "stir", "look", "code", "hash", "revert"];
 

@@ -20,7 +20,7 @@ interface Solc {
 }
 
 export type ContractFile =
-  "DemoToken.sol" | "TestCollectible.sol" | "TestForwarder.sol" | "TestGovernance.sol" | "TestVaults.sol";
+  "DemoToken.sol" | "TestCollectible.sol" | "TestForwarder.sol" | "TestGovernance.sol" | "TestHistory.sol" | "TestVaults.sol";
 
 const require = createRequire(import.meta.url);
 

@@ -23,12 +23,14 @@ export function runEntry(turn: Turn, entry: RunEntry): void {
   const { state, engine, message } = turn;
   const isFree = state.open.entries.size === 0;
   const transactions = isFree ? entry.transactions : takeFree(turn, entry.transactions);
-  const barred = isFree ? NOTHING : barredOf(state);
+  // Where groups stand, many entries have nonce records only: then the engine need not take these lists in.
+  const hasTransactions = transactions.length > 0;
+  const barred = isFree || !hasTransactions ? NOTHING : barredOf(state);
   const ran = engine.run(withoutAfter(state, transactions), entry.nonces, {
     flush: message.flush,
     strict: false,
     barred,
-    missed: missedPositions(state),
+    missed: hasTransactions ? missedPositions(state) : NOTHING,
   });
   settleRun(turn, message.flush, transactions, ran);
 }

@@ -1,7 +1,7 @@
 /** `npm run sim:mutants`: how soon each planted bug is found, and by what. */
 import { availableParallelism } from "node:os";
 import { Command } from "commander";
-import { MUTANTS } from "./planted.ts";
+import { MUTANTS, mutantOf } from "./planted.ts";
 import type { SimEngine } from "./engines.ts";
 import { integer } from "./integer.ts";
 import { runTasks, tasksOf } from "./pool.ts";
@@ -28,7 +28,7 @@ const TASK_SEEDS = 25;
 
 const options = new Command("sim:mutants")
   .description("Plants each known bug and looks for it. A table; fails if one is not found.")
-  .option("--seeds <number>", "seeds for each", integer, 200)
+  .option("--seeds <number>", "seeds for each", integer, 50)
   .option("--until <number>", "goes on so far with those that are not found by then", integer, 5_000)
   .option("--from <seed>", "the first one", integer, 1)
   .option("--jobs <number>", "processes", integer, availableParallelism())
@@ -39,8 +39,15 @@ const options = new Command("sim:mutants")
 
 async function main({ seeds, until, from, jobs, only, engine }: Options): Promise<number> {
   const names = only === undefined ? MUTANTS.map(({ name }) => name) : only.split(",");
+  const unknown = names.filter((name) => mutantOf(name) === undefined);
+  if (unknown.length > 0) {
+    console.error(`there is no planted bug ${unknown.join(", ")}`);
+    return 2;
+  }
   const founds = names.map((name): Found => ({ name, runs: 0, failures: 0, first: null, kinds: new Map() }));
-  console.log(`${"planted bug".padEnd(24)}${"first".padStart(6)}${"failures".padStart(14)}  what the checks said`);
+  console.log(
+    `${"rule".padEnd(22)} ${"planted bug".padEnd(48)}${"found at".padStart(9)}${"failures".padStart(14)}  what the checks said`,
+  );
   for (const found of founds) {
     const rounds = [tasksOf(from, seeds, TASK_SEEDS, found.name, engine)];
     if (until > seeds) rounds.push(tasksOf(from + seeds, until - seeds, TASK_SEEDS, found.name, engine));
@@ -71,7 +78,9 @@ function take(found: Found, { seed, failure }: Finished): void {
 function rowOf({ name, runs, failures, first, kinds }: Found): string {
   const said = [...kinds].sort(([, left], [, right]) => right - left).map(([kind, count]) => `${kind} ${count}`);
   const share = `${failures} of ${runs}`;
-  return `${name.padEnd(24)}${(first ?? "none").toString().padStart(6)}${share.padStart(14)}  ${said.slice(0, 3).join(", ")}`;
+  const bug = (mutantOf(name)?.bug ?? "").padEnd(48);
+  const found = (first ?? "never").toString().padStart(9) + share.padStart(14);
+  return `${name.padEnd(22)} ${bug}${found}  ${said.slice(0, 3).join(", ")}`;
 }
 
 process.exitCode = await main(options);

@@ -61,7 +61,7 @@ export interface Run {
   rules: Readonly<Rules>;
 }
 
-const NO_MUTANT: Mutant = { name: "none", rules: {}, port: null };
+const NO_MUTANT: Mutant = { name: "none", bug: "none", rules: {}, port: null };
 /** How often the end is looked for. */
 const LOOK_MS = 20;
 

@@ -10,8 +10,10 @@ import type { System } from "../system/system.ts";
 import { TAKE_OVER_JITTER_MS } from "../system/times.ts";
 import type { Times } from "../system/times.ts";
 
-/** Milliseconds that a lock may stay behind its group, and a group behind its deadline. */
+/** Milliseconds that a lock may stay behind its group. */
 const LATE_MS_MAX = 100;
+/** And a group behind its deadline: an append on its way when the last thing fails is settled within this time. */
+const APPEND_MS_MAX = 1_500;
 /** A process that starts may take this long; it looks for its chain every 200 ms. */
 const START_MS_MAX = 400;
 
@@ -61,7 +63,7 @@ export class LockWatch {
   /** A leader that is new has to take over first, and gives a group its time anew. */
   #lateGroup(nowMs: number): string | null {
     const { quietMs, takeOverMs, lockMsMax } = this.#times;
-    const allowedMs = takeOverMs + TAKE_OVER_JITTER_MS + lockMsMax + LATE_MS_MAX;
+    const allowedMs = takeOverMs + TAKE_OVER_JITTER_MS + lockMsMax + APPEND_MS_MAX;
     for (const [group, atMs] of this.#open) {
       const sinceMs = Math.max(atMs, quietMs);
       if (nowMs > sinceMs + allowedMs) return `group ${group} has no end ${(nowMs - sinceMs).toFixed(0)} ms after it began`;

@@ -13,7 +13,7 @@ import { CHAIN_ID, type TestCluster, startTestCluster } from "./cluster.ts";
 
 const PARTITIONS = 4;
 const ASKERS = 24;
-const ROUNDS = 8;
+const ROUNDS = 5;
 const BACK = 10;
 const GAS_LIMIT = 1_000_000;
 const MOVE_MS = 40_000;
@@ -73,20 +73,34 @@ interface Receipt {
   logs: { topics: string[]; data: string }[];
 }
 
+/** Answers to many requests of one method. */
+async function askAll<T>(method: string, params: readonly unknown[][]): Promise<T[]> {
+  const answers = await on.rpc.batch(params.map((list) => ({ method, params: list })));
+  return answers.map((answer) => ("result" in answer ? (answer.result as T) : expect.fail(answer.error.message)));
+}
+
 /** All were right, and what they were told of their block's parent is what its header says. @returns their blocks */
 async function checkAsked(asked: readonly Signed[]): Promise<number[]> {
-  const blocks = new Set<number>();
-  for (const { hash } of asked) {
-    const read = () => on.rpc.call<Receipt | null>("eth_getTransactionReceipt", hash);
-    await expect.poll(read, { timeout: 30_000, interval: 100 }).toMatchObject({ status: "0x1" });
-    const receipt = (await read()) as Receipt;
-    const { parentHash } = await on.rpc.call<{ parentHash: string }>("eth_getBlockByNumber", receipt.blockNumber, false);
-    expect(receipt.logs.map(({ topics, data }) => [Number(topics[1]), data])).toEqual([
-      [Number(receipt.blockNumber), parentHash],
-    ]);
-    blocks.add(Number(receipt.blockNumber));
+  const read = () =>
+    askAll<Receipt | null>(
+      "eth_getTransactionReceipt",
+      asked.map(({ hash }) => [hash]),
+    );
+  await expect
+    .poll(async () => (await read()).every((receipt) => receipt !== null), { timeout: 60_000, interval: 250 })
+    .toBe(true);
+  const receipts = (await read()).filter((receipt): receipt is Receipt => receipt !== null);
+  expect(new Set(receipts.map(({ status }) => status))).toEqual(new Set(["0x1"]));
+  const blocks = [...new Set(receipts.map(({ blockNumber }) => blockNumber))];
+  const headers = await askAll<{ parentHash: string }>(
+    "eth_getBlockByNumber",
+    blocks.map((block) => [block, false]),
+  );
+  const parents = new Map(blocks.map((block, index) => [block, headers[index]?.parentHash]));
+  for (const { blockNumber, logs } of receipts) {
+    expect(logs.map(({ topics, data }) => [Number(topics[1]), data])).toEqual([[Number(blockNumber), parents.get(blockNumber)]]);
   }
-  return [...blocks];
+  return blocks.map(Number);
 }
 
 const slotAt = (number: number, block: number): Promise<string> =>

@@ -199,8 +199,8 @@ function describeLog(log: { address: Uint8Array; topics: Uint8Array[]; data: Uin
 
 /**
  * A receipt that failed by a rule of this chain (docs/adr/0007): the transaction uses up its nonce and all of its gas and
- * changes nothing else. It is not believed: with `void` the balance must be below the value, with `exceeded` the gas limit must be
- * so large that the transaction could need too many runs.
+ * changes nothing else. It is not believed: with `void` the balance must be below the value, with `exceeded` the gas limit must
+ * be so large that the transaction could need too many runs.
  */
 function replayFailedByRule(
   { state }: BlockContext,

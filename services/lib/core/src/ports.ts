@@ -77,7 +77,7 @@ export interface LogBatch {
 export interface Out {
   /** Publishes records in order; resolves when the server has them. Records already there (by last n) are passed over. */
   publish(partition: PartitionId, records: OutRecord[], headers?: Headers): Promise<void>;
-  /** n of the last published record, 0 if none. `atLeast`: what is known to be there; a lower one is looked at again for a while. */
+  /** n of the last published record, 0 if none. `atLeast`: is known to be there; a lower one is looked at again for a while. */
   lastN(partition: PartitionId, atLeast?: number): Promise<number>;
   /** Records of all partitions in stream order after `after`, in batches, until `signal` aborts. */
   read(after: number, options: { bytesMax: number; signal: AbortSignal }): AsyncIterable<OutBatch[]>;

@@ -93,5 +93,5 @@ test("layouts are what they were", () => {
     ...{ bytes: 0, index: 4, status: 8, reason: 9, created: 10, logsOffset: 12, gasUsed: 16, address: 24 },
     ...{ logCount: 44, outputBytes: 56, output: 64 },
   });
-  expect(REASON).toEqual({ none: 0, revert: 1, halt: 2, void: 4 });
+  expect(REASON).toEqual({ none: 0, revert: 1, halt: 2, void: 4, exceeded: 5 });
 });

@@ -4,7 +4,7 @@ import { TOUCH, WHY, touchAccounts, touchBytes, touchCount, touchIndex, touchVal
 
 test("layouts are what they were", () => {
   expect(TOUCH).toEqual({ bytes: 0, index: 4, why: 8, count: 10, value: 12, accounts: 20 });
-  expect(WHY).toEqual({ complete: 0, outside: 1, follows: 2, unsealed: 3, deferred: 4 });
+  expect(WHY).toEqual({ complete: 0, outside: 1, follows: 2, unsealed: 3, deferred: 4, exceeded: 5 });
 });
 
 test("a record is read where it stands", () => {

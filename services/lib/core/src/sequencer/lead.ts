@@ -43,10 +43,10 @@ export function takeBuilt(sequencer: Sequencer, built: Built): void {
 export function tickSequencer(sequencer: Sequencer, now: number): void {
   const { waiting, partitions, limits } = sequencer;
   for (let node = overdue(waiting, now); node >= 0; node = overdue(waiting, now)) expire(sequencer, node, SUBMIT.busy);
-  if (isOutFull(partitions, now, limits.silentMs)) {
-    // What waits for room would wait in vain.
-    for (let node = waiting.heads[WAIT.ready]!; node >= 0; node = waiting.heads[WAIT.ready]!) {
-      expire(sequencer, node, SUBMIT.logFull);
+  if (now < sequencer.fullUntil || isOutFull(partitions, now, limits.silentMs)) {
+    // What waits for room, or for what was refused before it, would wait in vain.
+    for (const reason of [WAIT.ready, WAIT.gap]) {
+      for (let node = waiting.heads[reason]!; node >= 0; node = waiting.heads[reason]!) expire(sequencer, node, SUBMIT.logFull);
     }
   }
   tickGroups(sequencer, now);
@@ -70,6 +70,8 @@ function expire(sequencer: Sequencer, node: number, noRoom: SubmitCode): void {
   } else if (behindNext < senders.ready[sender]!) {
     settle(sequencer, submit, record, noRoom, 0);
     senders.ready[sender] = behindNext; // The ones after it stand behind a gap now.
+  } else if (noRoom === SUBMIT.logFull) {
+    settle(sequencer, submit, record, noRoom, 0);
   } else {
     settle(sequencer, submit, record, SUBMIT.nonceTooHigh, senders.next[sender]!);
   }

@@ -13,6 +13,7 @@ import {
 } from "@meridian/core";
 import type { ArchiveLog, LogView } from "@meridian/core";
 import { hexData, hexNumber } from "./hex.ts";
+import { batchPlace } from "./transaction.ts";
 import type { Place } from "./transaction.ts";
 
 export type Keccak = (bytes: Uint8Array) => Uint8Array;
@@ -50,6 +51,7 @@ export function formatReceipt(input: ReceiptInput, keccak256: Keccak): Record<st
     transactionHash,
     transactionIndex: hexNumber(place.index),
     type: hexNumber(txType(transactions, tx)),
+    ...batchPlace(transactions, tx),
     ...(reason === null ? {} : { reason }),
   };
 }

@@ -4,14 +4,14 @@
  * for a single transaction unless it is refused.
  */
 import type { Decoded, DecodeLimits, EngineModule } from "@meridian/core";
-import { DECODE, TX, txHasValue, txOffsets, txRaw, txType, writeU32 } from "@meridian/core";
+import { DECODE, DECODE_NO_CALL, TX, txHasValue, txOffsets, txRaw, txType, writeU32 } from "@meridian/core";
 import { hexData } from "../format/hex.ts";
 import { valueOf } from "../format/transaction.ts";
 import { ANSWER_START, errorText, readBody } from "../rpc/envelope.ts";
 import type { Call, Item } from "../rpc/envelope.ts";
 import type { RpcError } from "../rpc/errors.ts";
 import { data, looseCount, optional, parseParams, required } from "../rpc/params.ts";
-import { decodeRefusal } from "./refusals.ts";
+import { decodeRefusal, refusedFor } from "./refusals.ts";
 
 export const SEND = "eth_sendRawTransaction";
 export const SEND_SYNC = "eth_sendRawTransactionSync";
@@ -19,8 +19,11 @@ export const isSend = (method: string): boolean => method === SEND || method ===
 
 /** What an item of the body is: finished text, a transaction or one to wait for (by its record), another call (by its number). */
 export const ITEM = { text: 0, send: 1, sync: 2, other: 3 } as const;
-/** Numbers of one item in `Ingested.items`: kind, start and end of its text in `answer`, number of its record or other call. */
-export const ITEM_NUMBERS = 4;
+/**
+ * Numbers of one item in `Ingested.items`: kind, start and end of its text in `answer`, number of its first record or of its other
+ * call, number of its records (one for each call of a signed batch).
+ */
+export const ITEM_NUMBERS = 5;
 
 export interface Ingested {
   isBatch: boolean;
@@ -71,13 +74,15 @@ export function ingest(body: Uint8Array, engine: Pick<EngineModule, "decode">, l
       writer.other(others.push(item.call) - 1);
     } else if ("call" in item) {
       const refusal = refusalOf(decoded, sends, input);
-      const waitMs = sends.waitMs[input++] ?? null;
+      const waitMs = sends.waitMs[input] ?? null;
+      const count = decoded.recordCounts[input++] ?? 0;
       if (refusal !== null) {
         writer.error(idText, refusal);
         continue;
       }
       if (item.call.method === SEND_SYNC) syncMs.push(waitMs);
-      writer.send(item.call, records, offsets[record] ?? 0, record++);
+      writer.send(item.call, records, offsets[record] ?? 0, record, count);
+      record += count;
     }
   }
   return {
@@ -101,11 +106,13 @@ function finished(answer: string): Ingested {
 }
 
 /** Why input `input` of a decoded batch is no valid transaction; null if it is one. */
-function refusalOf({ statuses, details }: Decoded, { packed, starts }: Sends, input: number): RpcError | null {
+function refusalOf({ statuses, details, calls }: Decoded, { packed, starts }: Sends, input: number): RpcError | null {
   const status = statuses[input] ?? DECODE.malformed;
   if (status === DECODE.ok) return null;
   const raw = packed.subarray(starts[input], (starts[input + 1] ?? packed.length + 4) - 4);
-  return decodeRefusal(status, details[input * 2] ?? 0, details[input * 2 + 1] ?? 0, raw);
+  const error = decodeRefusal(status, details[input * 2] ?? 0, details[input * 2 + 1] ?? 0, raw);
+  const call = calls[input] ?? DECODE_NO_CALL;
+  return call === DECODE_NO_CALL ? error : refusedFor(call, error);
 }
 
 interface Sends {
@@ -197,10 +204,11 @@ class AnswerWriter {
     this.#note(ITEM.text, text, 0);
   }
 
-  send({ idText, method }: Call, records: Uint8Array, at: number, record: number): void {
+  /** @param at  where the first of its records starts: its hash is the answer */
+  send({ idText, method }: Call, records: Uint8Array, at: number, record: number, count: number): void {
     const hash = () => hexData(records, at + TX.hash, at + TX.hash + 32);
     const text = idText === null ? "" : `${ANSWER_START}${idText},"result":"${hash()}"}`;
-    this.#note(method === SEND_SYNC ? ITEM.sync : ITEM.send, text, record);
+    this.#note(method === SEND_SYNC ? ITEM.sync : ITEM.send, text, record, count);
   }
 
   other(number: number): void {
@@ -215,10 +223,10 @@ class AnswerWriter {
     return { answer, items: this.#items };
   }
 
-  #note(kind: number, text: string, number: number): void {
+  #note(kind: number, text: string, number: number, count = 0): void {
     const start = this.#length + (text !== "" && this.#parts.length > 0 ? 1 : 0);
     this.#length = start + text.length;
-    this.#items.set([kind, start, this.#length, number], this.#item++ * ITEM_NUMBERS);
+    this.#items.set([kind, start, this.#length, number, count], this.#item++ * ITEM_NUMBERS);
     if (text !== "") this.#parts.push(text);
   }
 }

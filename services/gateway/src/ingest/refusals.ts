@@ -33,9 +33,14 @@ export function decodeRefusal(status: number, got: number, limit: number, raw: U
       return refused("max priority fee per gas higher than max fee per gas");
     case DECODE.tooLarge:
       return refused(`oversized data: transaction size ${got}, limit ${limit}`);
+    case DECODE.callCount:
+      return refused(got === 0 ? "signed batch without calls" : `signed batch of too many calls: ${got}, limit ${limit}`);
   }
   assert(false, `decode status ${status} has no text`);
 }
+
+/** A signed batch is refused as a whole; the text says for which call. */
+export const refusedFor = (call: number, error: RpcError): RpcError => ({ ...error, message: `call ${call}: ${error.message}` });
 
 function typeText(type: number): string {
   const text = `transaction type not supported: tx type ${type} not supported by this chain`;

@@ -8,7 +8,7 @@ import type { ChainView } from "../chain/view.ts";
 import { hexData } from "../format/hex.ts";
 import { ACCEPTED_TAIL, ITEM, ITEM_NUMBERS } from "../ingest/ingest.ts";
 import type { Ingested } from "../ingest/ingest.ts";
-import { submitRefusal, syncNonceGap } from "../ingest/refusals.ts";
+import { refusedFor, submitRefusal, syncNonceGap } from "../ingest/refusals.ts";
 import { receiptAnswer } from "../methods/transactions.ts";
 import type { Backend } from "../methods/method.ts";
 import { ANSWER_START, answerText, bodyText, errorText } from "../rpc/envelope.ts";
@@ -80,7 +80,7 @@ function earlyCalls({ items }: Ingested): number {
 
 async function submitAll(ingested: Ingested, headers: Headers, ports: SendPorts): Promise<Refusals> {
   const { records, recordCount } = ingested;
-  const refusals = await checkValues(ingested, ports.backendOf(headers).state, ports.engine);
+  const refusals = refuseWholeBatches(ingested, await checkValues(ingested, ports.backendOf(headers).state, ports.engine));
   const isWhole = refusals.size === 0;
   const sent = isWhole ? records : selectRecords(records, (number) => !refusals.has(number));
   const count = recordCount - refusals.size;
@@ -101,6 +101,23 @@ async function submitAll(ingested: Ingested, headers: Headers, ports: SendPorts)
     refusals.set(number, isSyncGap ? syncNonceGap(error, details[index] ?? 0) : error);
   });
   ports.recent.add(selectRecords(sent, (index) => (codes[index] ?? 0) <= SUBMIT.known));
+  return refuseWholeBatches(ingested, refusals);
+}
+
+/**
+ * A signed batch with a call that is refused is refused itself, with the first such call's words: nothing of it is sent, or, if the
+ * scheduler refused, not all of it was taken and the client sends it again.
+ */
+function refuseWholeBatches({ items }: Ingested, refusals: Refusals): Refusals {
+  for (let at = 0; refusals.size > 0 && at < items.length; at += ITEM_NUMBERS) {
+    const [first, count] = [items[at + 3]!, items[at + 4]!];
+    const numbers = Array.from({ length: count }, (_, call) => first + call);
+    const call = numbers.findIndex((number) => refusals.has(number));
+    const error = refusals.get(first + call);
+    if (count < 2 || error === undefined || numbers.every((number) => refusals.get(number) === refusals.get(first))) continue;
+    const named = refusedFor(call, error);
+    for (const number of numbers) refusals.set(number, named);
+  }
   return refusals;
 }
 

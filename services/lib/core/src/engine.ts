@@ -18,7 +18,11 @@ export const DECODE = {
   initCodeSize: 10, //    EIP-3860; detail: size, limit
   tipAboveFeeCap: 11, //  EIP-1559
   tooLarge: 12, //        detail: size, limit
+  callCount: 13, //       a signed batch without calls or with too many; detail: count (at least), limit
 } as const;
+
+/** In `Decoded.calls`: no call of a signed batch is to blame. */
+export const DECODE_NO_CALL = 0xffffffff;
 
 export interface DecodeLimits {
   chainId: number;
@@ -27,12 +31,19 @@ export interface DecodeLimits {
 }
 
 export interface Decoded {
-  /** Packed transaction records of those with status ok, in input order; `declared`: to (write), sender if value, access list. */
+  /**
+   * Packed transaction records of those with status ok, in input order; `declared`: to (write), sender if value, access list.
+   * A signed batch has one for each of its calls, next to each other.
+   */
   records: Uint8Array;
   /** One `DECODE` code for each input. */
   statuses: Uint8Array;
   /** Two numbers for each input: got, limit. 0 where the status has no detail. */
   details: Float64Array;
+  /** Records of each input: 0 refused, 1 a single transaction, else the calls of a signed batch. */
+  recordCounts: Uint32Array;
+  /** The call for which a signed batch is refused; DECODE_NO_CALL for all other inputs, and if it is refused as a whole. */
+  calls: Uint32Array;
 }
 
 export interface BlockContext {

@@ -1,7 +1,7 @@
 export { assert, BugError } from "./assert.ts";
 export { bytesOfHex, concatBytes, hexOf, readU16, readU32, readU64, sameBytes, writeU16, writeU32, writeU64 } from "./bytes.ts";
 export { ACCOUNT_CELL_BYTES, CELL, CODE_CELL_HEADER_BYTES, NONCE_CELL_BYTES, SLOT_CELL_BYTES } from "./cells.ts";
-export { DECODE, NONCE_STATE_BYTES, PENDING } from "./engine.ts";
+export { DECODE, DECODE_NO_CALL, NONCE_STATE_BYTES, PENDING } from "./engine.ts";
 export type {
   BlockContext,
   BlockHeaderInput,
@@ -115,6 +115,7 @@ export {
   TX_CREATES,
   TX_HAS_VALUE,
   TX_HEADER_BYTES,
+  TX_TYPE_CALL,
   setTxIndex,
   txAfterFlush,
   txAfterIndex,

@@ -6,7 +6,7 @@
  * |---|---|---|
  * | 0 | u32 | bytes: length of the whole record |
  * | 4 | u32 | index inside the flush; written by the scheduler, 0 before |
- * | 8 | u8 | type: 0 legacy, 1 EIP-2930, 2 EIP-1559 |
+ * | 8 | u8 | type: 0 legacy, 1 EIP-2930, 2 EIP-1559, 0x4d call of a signed batch (docs/SIGNED-BATCH.md) |
  * | 9 | u8 | flags: 1 creates (no `to`), 2 carries value |
  * | 10 | u16 | declared: number of declared accounts |
  * | 12 | u32 | rawOffset: where the raw signed transaction starts in this record (= 120 + 21 * declared) |
@@ -20,7 +20,7 @@
  * | 116 | u8 | attempt: how often this transaction has missed, 0 to 3 |
  * | 117 | 3 bytes | reserved, 0 |
  * | 120 | (u8 mode, b20 address) * declared | the declared set, ascending by address, each account once |
- * | rawOffset | bytes | the raw signed transaction (EIP-2718 envelope), to the end of the record |
+ * | rawOffset | bytes | the raw signed transaction (EIP-2718 envelope), to the end of the record; of a call all of it and of its batch |
  *
  * `afterFlush`, `afterIndex`, `attempt` and the declared set are written by the scheduler when it sequences the record; a gateway
  * leaves 0 and declares what the transaction itself tells: `to`, the sender if value moves, the access list.
@@ -47,6 +47,8 @@ export const TX = {
 } as const;
 export const TX_HEADER_BYTES = 120;
 export const DECLARED_BYTES = 21;
+/** Type of a signed batch, and of the records of its calls. */
+export const TX_TYPE_CALL = 0x4d;
 export const TX_CREATES = 1;
 export const TX_HAS_VALUE = 2;
 

@@ -34,7 +34,14 @@ export class PackedModule implements EngineModule {
     const { chainId, gasLimitMax, transactionBytesMax } = limits;
     const packed = new Writer(24).f64(chainId).f64(gasLimitMax).f64(transactionBytesMax).done();
     const next = partsOf(this.#build.decode(raw, packed));
-    return { records: next(), statuses: next(), details: new Float64Array(next().slice().buffer) };
+    // Numbers start where typed arrays may: in buffers of their own.
+    return {
+      records: next(),
+      statuses: next(),
+      details: new Float64Array(next().slice().buffer),
+      recordCounts: new Uint32Array(next().slice().buffer),
+      calls: new Uint32Array(next().slice().buffer),
+    };
   }
 
   buildBlock(header: BlockHeaderInput, transactions: Uint8Array, results: Uint8Array): BuiltBlock {

@@ -1,8 +1,9 @@
 import type { EngineModule } from "@meridian/core";
-import { BugError, concatBytes, resultBytes, resultIndex, txBytes, txIndex } from "@meridian/core";
+import { BugError, assert, concatBytes } from "@meridian/core";
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { staleParts } from "../build/check.ts";
+import { compareBuilds, withResult } from "../conformance/builds.ts";
 import { loadEngine } from "../src/index.ts";
 import * as chain from "./chain.ts";
 import * as node from "./node.ts";
@@ -13,6 +14,8 @@ const SEED = 2026;
 const BLOCKS = 10;
 const BATCHES = 3;
 const BATCH = 100;
+/** The conformance command does it with 100,000. */
+const RANDOM = 3_000;
 /**
  * SHA-256 over what the workload gives by rule. What an old entry does never changes: a change of this line is a change of
  * rules and needs a new rules version (docs/STYLE.md), unless the workload itself was changed.
@@ -69,17 +72,6 @@ function allowed(records: Uint8Array): Uint8Array {
   return concatBytes([...contracts, ...senders].sort((left, right) => Buffer.compare(left.subarray(1), right.subarray(1))));
 }
 
-/** The transactions that came to an end. */
-function withResult(records: Uint8Array, results: Uint8Array): Uint8Array {
-  const ended = new Set<number>();
-  for (let at = 0; at < results.length; at += resultBytes(results, at)) ended.add(resultIndex(results, at));
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at < records.length; at += txBytes(records, at)) {
-    if (ended.has(txIndex(records, at))) parts.push(records.subarray(at, at + txBytes(records, at)));
-  }
-  return concatBytes(parts);
-}
-
 /** Without those of the one sender that another partition owns. */
 function nonceRecordsHere(records: Uint8Array): Uint8Array {
   const all = chain.nonceRecords(records);
@@ -105,6 +97,12 @@ test(`${BLOCKS * BATCHES * BATCH} seeded transactions: ${what}`, () => {
   const hash = createHash("sha256");
   for (const part of all[0]!.ruled) hash.update(part);
   expect(hash.digest("hex")).toBe(GOLDEN);
+});
+
+test(`${RANDOM} random transactions, calls of signed batches and broken ones: ${what}`, () => {
+  const [first, second = first] = node.BUILDS.map(([, module]) => module);
+  assert(first !== undefined && second !== undefined, "there is a build");
+  expect(compareBuilds([first, second], { seed: Date.now() % 1_000_000, count: RANDOM })).toBeNull();
 });
 
 test.each(node.BUILDS)("after a bug an engine of the %s build refuses further work, others go on", async (_build, module) => {

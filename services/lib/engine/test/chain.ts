@@ -101,6 +101,64 @@ export function encode(tx: TxFields, v: number | bigint, r: bigint, s: bigint): 
   return concatBytes([head, rlpOf([...unsignedFields(tx), v, r, s])]);
 }
 
+/** What a call of a signed batch says; everything has a default. */
+export interface CallFields {
+  to?: Uint8Array | null;
+  value?: bigint;
+  gas?: number;
+  data?: Uint8Array;
+}
+
+export interface BatchFields {
+  chainId?: number;
+  nonce?: number | bigint;
+  calls: CallFields[];
+}
+
+const BATCH_TYPE = Uint8Array.of(0x4d);
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+export const unsignedBatch = ({ chainId = CHAIN_ID, nonce = 0, calls }: BatchFields): Field[] => [
+  chainId,
+  nonce,
+  calls.map(({ to = null, value = 0n, gas = GAS_LIMIT, data = NO_BYTES }): Field[] => [
+    to ?? NO_BYTES,
+    quantity(value),
+    quantity(gas),
+    data,
+  ]),
+];
+
+/** Parity, r and s of a signature over a batch. */
+export function batchSignature(batch: BatchFields, signer: Key): [parity: number, r: bigint, s: bigint] {
+  const message = concatBytes([BATCH_TYPE, rlpOf(unsignedBatch(batch))]);
+  const { signature, recid } = secp256k1.ecdsaSign(keccak_256(message), signer.secret);
+  return [recid, BigInt(`0x${hex(signature.subarray(0, 32))}`), BigInt(`0x${hex(signature.subarray(32))}`)];
+}
+
+export const encodeBatch = (batch: BatchFields, signature: [number, bigint, bigint]): Uint8Array =>
+  concatBytes([BATCH_TYPE, rlpOf([...unsignedBatch(batch), ...signature])]);
+
+export const signBatch = (batch: BatchFields, signer: Key): Uint8Array => encodeBatch(batch, batchSignature(batch, signer));
+
+/** Hash of a call of the batch with these signed bytes. */
+export function callHash(batch: Uint8Array, call: number): Uint8Array {
+  const hash = keccak_256(batch);
+  return Uint8Array.from([...hash.subarray(0, 30), call >> 8, call & 0xff]);
+}
+
+/** The raw bytes of a call's record, and so the leaf of the transactions root. */
+export function callRaw(batch: BatchFields, signature: [number, bigint, bigint], number: number): Uint8Array {
+  const { chainId = CHAIN_ID, nonce = 0, calls } = batch;
+  const { to = null, value = 0n, gas = GAS_LIMIT, data = NO_BYTES } = calls[number] ?? {};
+  const id = keccak_256(encodeBatch(batch, signature));
+  const signed: Field[] = number === 0 ? [calls.length, ...signature].map(quantity) : [];
+  return concatBytes([
+    BATCH_TYPE,
+    rlpOf([chainId, BigInt(nonce) + BigInt(number), gas, to ?? NO_BYTES, value, data, id, number, signed]),
+  ]);
+}
+
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 export const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replace(/^0x/, ""), "hex"));
 

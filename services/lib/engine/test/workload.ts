@@ -47,6 +47,49 @@ export function batch(module: EngineModule, roll: (sides: number) => number, non
   return chain.records(module, raws);
 }
 
+const CALLS_MAX = 24;
+
+/**
+ * Raw transactions, singles and signed batches of up to 24 calls, with `count` transactions or a few more; nonces go on in
+ * `nonces`.
+ */
+export function mixedRaws(roll: (sides: number) => number, nonces: number[], count: number): Uint8Array[] {
+  const raws: Uint8Array[] = [];
+  for (let made = 0; made < count;) {
+    const number = roll(SENDERS);
+    const nonce = nonces[number] ?? 0;
+    const signer = senders[number]!;
+    const calls = roll(3) === 0 ? 1 + roll(CALLS_MAX) : 0;
+    if (calls === 0) raws.push(chain.sign({ ...transaction(roll), type: roll(3) as 0 | 1 | 2, nonce }, signer));
+    else raws.push(chain.signBatch({ nonce, calls: Array.from({ length: calls }, () => callOf(transaction(roll))) }, signer));
+    nonces[number] = nonce + Math.max(calls, 1);
+    made += Math.max(calls, 1);
+  }
+  return raws;
+}
+
+/** One to four bytes changed, cut off, or put between. */
+export function spoil(raw: Uint8Array, roll: (sides: number) => number): Uint8Array {
+  const spoilt = [...raw];
+  for (let change = roll(4); change >= 0; change--) {
+    const at = roll(spoilt.length);
+    const kind = roll(4);
+    if (kind === 0) spoilt.splice(at, 1 + roll(3));
+    else if (kind === 1) spoilt.splice(at, 0, roll(256));
+    else spoilt[at] = roll(256);
+    if (spoilt.length === 0) break;
+  }
+  return Uint8Array.from(spoilt);
+}
+
+/** The same as a call of a signed batch. */
+const callOf = ({ to = null, value = 0n, data, gasLimit }: chain.TxFields): chain.CallFields => ({
+  to,
+  value,
+  ...(data === undefined ? {} : { data }),
+  ...(gasLimit === undefined ? {} : { gas: gasLimit }),
+});
+
 function transaction(roll: (sides: number) => number): chain.TxFields {
   const { counter, store, reverter, factory, forward, balanceOf, environment } = CONTRACT_PLACES;
   const someone = (): Uint8Array => (roll(3) === 0 ? place(roll(50) * 0x1_0000 + 0x5000) : senders[roll(SENDERS)]!.address);

@@ -5,14 +5,15 @@
 import { assert } from "../assert.ts";
 import { concatBytes, writeU16 } from "../bytes.ts";
 import type { CallRequest } from "../engine.ts";
-import { TX, txCreates, txGasLimit, txRaw, txType } from "../transactions.ts";
+import { TX, TX_TYPE_CALL, txCreates, txGasLimit, txRaw, txType } from "../transactions.ts";
 
-/** Places inside the signed list, by transaction type (EIP-155, EIP-2930, EIP-1559). */
-const PLACES = [
-  { value: 4, input: 5, accessList: null },
-  { value: 5, input: 6, accessList: 7 },
-  { value: 6, input: 7, accessList: 8 },
-] as const;
+/** Places inside the list of the raw transaction, by type (EIP-155, EIP-2930, EIP-1559, call of a signed batch). */
+const PLACES: Record<number, { value: number; input: number; accessList: number | null }> = {
+  0: { value: 4, input: 5, accessList: null },
+  1: { value: 5, input: 6, accessList: 7 },
+  2: { value: 6, input: 7, accessList: 8 },
+  [TX_TYPE_CALL]: { value: 4, input: 5, accessList: null },
+};
 
 /** Prefix of the shortest RLP list. */
 const RLP_LIST = 0xc0;

@@ -2,8 +2,9 @@
 import { TX, txBytes, txType } from "../transactions.ts";
 import { readU32, sameBytes } from "../bytes.ts";
 
-/** Items before the calldata in the signed list, by transaction type (legacy, EIP-2930, EIP-1559). */
+/** Items before the calldata in the raw list, by transaction type (legacy, EIP-2930, EIP-1559); 5 too in that of a call. */
 const ITEMS_BEFORE_INPUT = [5, 6, 7];
+const ITEMS_BEFORE_CALL_INPUT = 5;
 
 /**
  * Offset of the RLP item that holds the calldata of the record at `at`; -1 if the raw transaction cannot be read. Nothing here is
@@ -15,7 +16,7 @@ export function inputItem(records: Uint8Array, at: number): number {
   let place = at + readU32(records, at + TX.rawOffset) + (type === 0 ? 0 : 1);
   if (place >= end || records[place]! < 0xc0) return -1;
   place = payloadAt(records, place);
-  for (let left = ITEMS_BEFORE_INPUT[type] ?? 0; left > 0 && place < end; left--) {
+  for (let left = ITEMS_BEFORE_INPUT[type] ?? ITEMS_BEFORE_CALL_INPUT; left > 0 && place < end; left--) {
     place = payloadAt(records, place) + payloadBytes(records, place);
   }
   return place < end && payloadAt(records, place) + payloadBytes(records, place) <= end ? place : -1;

@@ -66,7 +66,7 @@ pub fn perform(operation: u32, handle: u32, number: f64, a: &[u8], b: &[u8], c: 
     match operation {
         op::KECCAK256 => keccak256(a).to_vec(),
         #[cfg(feature = "native")]
-        op::DECODE => pack_batch(decode::decode_batch(a, &limits(b), |_, transaction| decode::recover(transaction))),
+        op::DECODE => pack_decoded(&decode::decode_all(a, &limits(b), |_, signed| decode::recover(signed))),
         op::DECODE_BEGIN => decode_begin(a, &limits(b)),
         op::DECODE_FINISH => decode_finish(a, &limits(b), c),
         op::BUILD_BLOCK => block::build(a, b, c),
@@ -140,17 +140,18 @@ fn limits(packed: &[u8]) -> Limits {
     Limits { chain_id: number(), gas_limit_max: number(), bytes_max: number() as usize }
 }
 
-fn pack_batch(batch: decode::Batch) -> Vec<u8> {
-    pack_parts(&[&batch.records, &batch.statuses, &batch.details])
+fn pack_decoded(decoded: &decode::Decoded) -> Vec<u8> {
+    let decode::Decoded { records, statuses, details, record_counts, calls } = decoded;
+    pack_parts(&[records, statuses, details, record_counts, calls])
 }
 
 /// First half of a decode whose recovery is done elsewhere: (b32 hash, b64 signature, u8 parity) of each that passed.
 fn decode_begin(raw: &[u8], limits: &Limits) -> Vec<u8> {
     let mut out = Vec::new();
-    decode::decode_batch(raw, limits, |_, transaction| {
-        out.put(transaction.hash_signed.as_slice());
-        out.put(&transaction.signature);
-        out.put_u8(transaction.parity);
+    decode::decode_all(raw, limits, |_, signed| {
+        out.put(signed.hash().as_slice());
+        out.put(&signed.signature);
+        out.put_u8(signed.parity);
         None
     });
     out
@@ -158,7 +159,7 @@ fn decode_begin(raw: &[u8], limits: &Limits) -> Vec<u8> {
 
 /// Second half: 64 bytes of public key for each that passed, all zero where no key recovers.
 fn decode_finish(raw: &[u8], limits: &Limits, keys: &[u8]) -> Vec<u8> {
-    pack_batch(decode::decode_batch(raw, limits, |number, _| {
+    pack_decoded(&decode::decode_all(raw, limits, |number, _| {
         let key = &keys[number * 64..(number + 1) * 64];
         key.iter().any(|byte| *byte != 0).then(|| decode::address_of_key(key))
     }))

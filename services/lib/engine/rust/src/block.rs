@@ -4,10 +4,11 @@
 //! of an empty block: EIP-4895, EIP-4844, EIP-4788, EIP-7685.
 
 use crate::bytes::{Packed, Reader};
-use crate::record::{self, ResultView, Transaction};
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, constants::EMPTY_WITHDRAWALS};
-use alloy_eips::{eip2718::Encodable2718, eip7685::EMPTY_REQUESTS_HASH};
+use crate::record::{self, KIND_CALL, ResultView, Transaction};
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, constants::EMPTY_WITHDRAWALS};
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
+use alloy_rlp::Encodable;
 use alloy_trie::root::ordered_trie_root_with_encoder;
 
 const EXTRA_DATA: &[u8] = b"meridian";
@@ -20,8 +21,8 @@ pub fn build(input: &[u8], transactions: &[u8], results: &[u8]) -> Vec<u8> {
     assert!(transactions.len() == results.len(), "every transaction has one result");
     let transactions_root = ordered_trie_root_with_encoder(&transactions, |transaction, out| out.put(transaction.raw()));
     let (receipts, gas_used) = receipts(&transactions, &results);
-    let receipts_root = ordered_trie_root_with_encoder(&receipts, |receipt, out| receipt.encode_2718(out));
-    let logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
+    let receipts_root = ordered_trie_root_with_encoder(&receipts, |receipt, out| receipt.put(out));
+    let logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom);
     let header = header(input, transactions_root, receipts_root, logs_bloom, gas_used);
     let mut out = Vec::new();
     out.put(header.hash_slow().as_slice());
@@ -33,19 +34,46 @@ pub fn build(input: &[u8], transactions: &[u8], results: &[u8]) -> Vec<u8> {
     out
 }
 
-fn receipts(transactions: &[Transaction<'_>], results: &[ResultView<'_>]) -> (Vec<ReceiptEnvelope>, u64) {
+struct Receipt<'a> {
+    kind: u8,
+    is_success: bool,
+    cumulative_gas_used: u64,
+    bloom: Bloom,
+    result: ResultView<'a>,
+}
+
+impl Receipt<'_> {
+    /// EIP-2718: the type, then `rlp([status, cumulativeGas, bloom, logs])`. That of a call has no bloom: the header's tells its logs.
+    fn put(&self, out: &mut Vec<u8>) {
+        let logs = self.result.logs();
+        let has_bloom = self.kind != KIND_CALL;
+        let bloom_bytes = if has_bloom { self.bloom.length() } else { 0 };
+        let payload_length = self.is_success.length() + self.cumulative_gas_used.length() + bloom_bytes + logs.length();
+        if self.kind != 0 {
+            out.put_u8(self.kind);
+        }
+        alloy_rlp::Header { list: true, payload_length }.encode(out);
+        self.is_success.encode(out);
+        self.cumulative_gas_used.encode(out);
+        if has_bloom {
+            self.bloom.encode(out);
+        }
+        logs.encode(out);
+    }
+}
+
+fn receipts<'a>(transactions: &[Transaction<'_>], results: &[ResultView<'a>]) -> (Vec<Receipt<'a>>, u64) {
     let mut cumulative_gas_used = 0;
     let mut receipts = Vec::with_capacity(transactions.len());
     for (transaction, result) in transactions.iter().zip(results) {
         assert!(transaction.index() == result.index(), "transactions and results stand in the same order");
         cumulative_gas_used += result.gas_used();
-        let receipt = Receipt { status: result.is_success().into(), cumulative_gas_used, logs: result.logs() };
-        let receipt: ReceiptWithBloom = receipt.with_bloom();
-        receipts.push(match transaction.kind() {
-            0 => ReceiptEnvelope::Legacy(receipt),
-            1 => ReceiptEnvelope::Eip2930(receipt),
-            2 => ReceiptEnvelope::Eip1559(receipt),
-            other => panic!("transactions of type {other} are refused when they are decoded"),
+        receipts.push(Receipt {
+            kind: transaction.kind(),
+            is_success: result.is_success(),
+            cumulative_gas_used,
+            bloom: result.logs().iter().collect(),
+            result: *result,
         });
     }
     (receipts, cumulative_gas_used)

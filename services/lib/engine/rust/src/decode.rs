@@ -5,9 +5,10 @@
 use crate::access::mode;
 use crate::bytes::{Packed, Reader};
 use crate::handler::SPEC;
-use crate::record::{DECLARED_BYTES, TX_CREATES, TX_HAS_VALUE, TX_HEADER_BYTES};
+use crate::record::{DECLARED_BYTES, KIND_CALL, TX_CREATES, TX_HAS_VALUE, TX_HEADER_BYTES};
+use crate::signed_batch::{CALLS_MAX, SignedBatch};
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Keccak256, TxKind, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use revm::{context_interface::cfg::GasParams, primitives::eip3860::MAX_INITCODE_SIZE};
 
@@ -26,6 +27,7 @@ pub enum Refusal {
     InitCodeSize { got: usize, limit: usize },
     TipAboveFeeCap,
     TooLarge { got: usize, limit: usize },
+    CallCount { got: usize },
 }
 
 impl Refusal {
@@ -43,6 +45,7 @@ impl Refusal {
             Refusal::InitCodeSize { got, limit } => (10, got as f64, limit as f64),
             Refusal::TipAboveFeeCap => (11, 0.0, 0.0),
             Refusal::TooLarge { got, limit } => (12, got as f64, limit as f64),
+            Refusal::CallCount { got } => (13, got as f64, CALLS_MAX as f64),
         }
     }
 }
@@ -59,40 +62,91 @@ pub struct Limits {
     pub bytes_max: usize,
 }
 
-/// A checked transaction that still lacks its sender.
-pub struct Unrecovered<'a> {
-    raw: &'a [u8],
+/// Why an input is refused, and which call of a signed batch it is refused for.
+pub struct Refused {
+    pub why: Refusal,
+    pub call: Option<usize>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(why: Refusal) -> Self {
+        Self { why, call: None }
+    }
+}
+
+impl From<alloy_rlp::Error> for Refused {
+    fn from(_: alloy_rlp::Error) -> Self {
+        Refusal::Malformed.into()
+    }
+}
+
+/// What was signed, and the signature: what recovery needs.
+pub struct Signed<'a> {
     kind: u8,
-    nonce: u64,
-    gas_limit: u64,
-    to: TxKind,
-    value: U256,
-    access_list: AccessList,
-    /// What recovery needs.
-    pub hash_signed: B256,
+    /// The fields that are signed, as they stand in the list.
+    fields: &'a [u8],
+    /// EIP-155: (chain id, 0, 0) stands where the signature will. Empty for typed transactions.
+    suffix: Vec<u8>,
     pub signature: [u8; 64],
     pub parity: u8,
 }
 
-/// Decodes one raw transaction and checks what needs neither state nor the sender.
-pub fn decode<'a>(raw: &'a [u8], limits: &Limits, gas_params: &GasParams) -> Result<Unrecovered<'a>, Refusal> {
+impl<'a> Signed<'a> {
+    pub fn new(kind: u8, fields: &'a [u8], parity: U256, r: U256, s: U256) -> Result<Self, Refusal> {
+        if parity > U256::from(1) || r.is_zero() || r >= ORDER || s.is_zero() || s > HALF_ORDER {
+            return Err(Refusal::Signature);
+        }
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&r.to_be_bytes::<32>());
+        signature[32..].copy_from_slice(&s.to_be_bytes::<32>());
+        Ok(Self { kind, fields, suffix: Vec::new(), signature, parity: parity.to::<u8>() })
+    }
+
+    /// The hash that was signed.
+    pub fn hash(&self) -> B256 {
+        let mut head = Vec::with_capacity(16);
+        if self.kind != 0 {
+            head.put_u8(self.kind);
+        }
+        Header { list: true, payload_length: self.fields.len() + self.suffix.len() }.encode(&mut head);
+        let mut hasher = Keccak256::new();
+        [&head, self.fields, &self.suffix].into_iter().for_each(|part| hasher.update(part));
+        hasher.finalize()
+    }
+}
+
+/// A checked input that still lacks its sender.
+pub struct Unrecovered<'a> {
+    raw: &'a [u8],
+    pub signed: Signed<'a>,
+    body: Body<'a>,
+}
+
+enum Body<'a> {
+    Single { nonce: u64, gas_limit: u64, to: TxKind, value: U256, access_list: AccessList },
+    Batch(SignedBatch<'a>),
+}
+
+/// Decodes one raw input and checks what needs neither state nor the sender.
+pub fn decode<'a>(raw: &'a [u8], limits: &Limits, gas_params: &GasParams) -> Result<Unrecovered<'a>, Refused> {
+    if raw.first() == Some(&KIND_CALL) {
+        let (batch, signed) = SignedBatch::decode(raw, limits, gas_params)?;
+        return Ok(Unrecovered { raw, signed, body: Body::Batch(batch) });
+    }
     if raw.len() > limits.bytes_max {
-        return Err(Refusal::TooLarge { got: raw.len(), limit: limits.bytes_max });
+        return Err(Refusal::TooLarge { got: raw.len(), limit: limits.bytes_max }.into());
     }
     let kind = match raw.first() {
         Some(0xc0..) => 0,
         Some(kind @ 1..=2) => *kind,
-        Some(kind @ (0 | 3..=0x7f)) => return Err(Refusal::TypeNotSupported(*kind)),
-        _ => return Err(Refusal::Malformed),
+        Some(kind @ (0 | 3..=0x7f)) => return Err(Refusal::TypeNotSupported(*kind).into()),
+        _ => return Err(Refusal::Malformed.into()),
     };
-    let parsed = Parsed::new(raw, kind).map_err(|_| Refusal::Malformed)?;
-    let (hash_signed, parity) = parsed.signed(limits.chain_id)?;
+    let parsed = Parsed::new(raw, kind)?;
+    let signed = parsed.signed(limits.chain_id)?;
     parsed.check(limits, gas_params)?;
-    let mut signature = [0; 64];
-    signature[..32].copy_from_slice(&parsed.r.to_be_bytes::<32>());
-    signature[32..].copy_from_slice(&parsed.s.to_be_bytes::<32>());
     let Parsed { nonce, gas_limit, to, value, access_list, .. } = parsed;
-    Ok(Unrecovered { raw, kind, nonce, gas_limit, to, value, access_list, hash_signed, signature, parity })
+    Ok(Unrecovered { raw, signed, body: Body::Single { nonce, gas_limit, to, value, access_list } })
 }
 
 struct Parsed<'a> {
@@ -135,118 +189,157 @@ impl<'a> Parsed<'a> {
         Ok(Self { kind, chain_id, nonce, tip, fee_cap, gas_limit, to, value, input, access_list, v, r, s, signed_fields })
     }
 
-    /// The hash that was signed and the parity of the signature's point.
-    fn signed(&self, ours: u64) -> Result<(B256, u8), Refusal> {
-        let (parity, mut message) = match self.chain_id {
-            Some(chain_id) => {
-                check_chain(chain_id, ours)?;
-                (self.v, vec![self.kind])
-            }
-            None => {
-                if self.v == U256::from(27) || self.v == U256::from(28) {
-                    return Err(Refusal::Unprotected);
-                }
-                let v = self.v.checked_sub(U256::from(35)).ok_or(Refusal::Signature)?;
-                check_chain(v >> 1, ours)?;
-                (v & U256::from(1), Vec::new())
-            }
-        };
-        if parity > U256::from(1) || self.r.is_zero() || self.r >= ORDER || self.s.is_zero() || self.s > HALF_ORDER {
-            return Err(Refusal::Signature);
+    fn signed(&self, ours: u64) -> Result<Signed<'a>, Refusal> {
+        let Self { kind, chain_id, v, r, s, signed_fields, .. } = *self;
+        if let Some(chain_id) = chain_id {
+            check_chain(chain_id, ours)?;
+            return Signed::new(kind, signed_fields, v, r, s);
         }
-        let mut suffix = Vec::new();
-        if self.kind == 0 {
-            ours.encode(&mut suffix); // EIP-155: (chain id, 0, 0) stands where the signature will
-            suffix.extend_from_slice(&[0x80, 0x80]);
+        if v == U256::from(27) || v == U256::from(28) {
+            return Err(Refusal::Unprotected);
         }
-        let payload_length = self.signed_fields.len() + suffix.len();
-        Header { list: true, payload_length }.encode(&mut message);
-        message.extend_from_slice(self.signed_fields);
-        message.extend_from_slice(&suffix);
-        Ok((keccak256(&message), parity.to::<u8>()))
+        let v = v.checked_sub(U256::from(35)).ok_or(Refusal::Signature)?;
+        check_chain(v >> 1, ours)?;
+        let mut signed = Signed::new(kind, signed_fields, v & U256::from(1), r, s)?;
+        ours.encode(&mut signed.suffix);
+        signed.suffix.extend_from_slice(&[0x80, 0x80]);
+        Ok(signed)
     }
 
     fn check(&self, limits: &Limits, gas_params: &GasParams) -> Result<(), Refusal> {
-        let creates = self.to.is_create();
-        if creates && self.input.len() > MAX_INITCODE_SIZE {
-            return Err(Refusal::InitCodeSize { got: self.input.len(), limit: MAX_INITCODE_SIZE });
-        }
-        if self.gas_limit > limits.gas_limit_max {
-            return Err(Refusal::GasLimitCap { got: self.gas_limit, cap: limits.gas_limit_max });
-        }
         if self.fee_cap < self.tip {
             return Err(Refusal::TipAboveFeeCap);
         }
-        if self.nonce >= NONCE_MAX {
+        let Self { nonce, gas_limit, input, ref access_list, .. } = *self;
+        let creates = self.to.is_create();
+        Checked { nonce, gas_limit, creates, input, access_list }.check(limits, gas_params)
+    }
+}
+
+/// What is checked of every transaction, single or call of a batch.
+pub struct Checked<'a> {
+    pub nonce: u64,
+    pub gas_limit: u64,
+    pub creates: bool,
+    pub input: &'a [u8],
+    pub access_list: &'a AccessList,
+}
+
+impl Checked<'_> {
+    pub fn check(&self, limits: &Limits, gas_params: &GasParams) -> Result<(), Refusal> {
+        let Self { nonce, gas_limit, creates, input, access_list } = *self;
+        if creates && input.len() > MAX_INITCODE_SIZE {
+            return Err(Refusal::InitCodeSize { got: input.len(), limit: MAX_INITCODE_SIZE });
+        }
+        if gas_limit > limits.gas_limit_max {
+            return Err(Refusal::GasLimitCap { got: gas_limit, cap: limits.gas_limit_max });
+        }
+        if nonce >= NONCE_MAX {
             return Err(Refusal::NonceMax);
         }
-        let slots = self.access_list.storage_keys_count() as u64;
-        let gas = gas_params.initial_tx_gas(self.input, creates, self.access_list.len() as u64, slots, 0, None);
-        if gas.initial_total_gas() > self.gas_limit {
-            return Err(Refusal::IntrinsicGas { got: self.gas_limit, needed: gas.initial_total_gas() });
+        let slots = access_list.storage_keys_count() as u64;
+        let gas = gas_params.initial_tx_gas(input, creates, access_list.len() as u64, slots, 0, None);
+        if gas.initial_total_gas() > gas_limit {
+            return Err(Refusal::IntrinsicGas { got: gas_limit, needed: gas.initial_total_gas() });
         }
-        if gas.floor_gas() > self.gas_limit {
-            return Err(Refusal::FloorGas { got: self.gas_limit, needed: gas.floor_gas() });
+        if gas.floor_gas() > gas_limit {
+            return Err(Refusal::FloorGas { got: gas_limit, needed: gas.floor_gas() });
         }
         Ok(())
     }
 }
 
-fn check_chain(got: U256, ours: u64) -> Result<(), Refusal> {
+pub fn check_chain(got: U256, ours: u64) -> Result<(), Refusal> {
     if got == U256::from(ours) { Ok(()) } else { Err(Refusal::ChainId { got: f64::from(got), ours: ours as f64 }) }
 }
 
-impl Unrecovered<'_> {
-    /// Appends the packed record.
-    pub fn put(&self, out: &mut Vec<u8>, sender: Address) {
+/// The fields of a record's header that a raw transaction tells.
+pub struct Head {
+    pub kind: u8,
+    pub nonce: u64,
+    pub gas_limit: u64,
+    pub hash: B256,
+    pub sender: Address,
+    pub to: TxKind,
+    pub has_value: bool,
+}
+
+impl Head {
+    /// Appends the packed record up to its raw transaction, which the caller appends.
+    pub fn put(&self, out: &mut Vec<u8>, listed: impl Iterator<Item = Address>, raw_bytes: usize) {
         let (to, creates) = match self.to {
             TxKind::Call(to) => (to, 0),
-            TxKind::Create => (sender.create(self.nonce), TX_CREATES),
+            TxKind::Create => (self.sender.create(self.nonce), TX_CREATES),
         };
-        let has_value = if self.value.is_zero() { 0 } else { TX_HAS_VALUE };
         let mut declared = vec![to];
-        declared.extend((has_value != 0).then_some(sender));
-        declared.extend(self.access_list.iter().map(|item| item.address));
+        declared.extend(self.has_value.then_some(self.sender));
+        declared.extend(listed);
         declared.sort_unstable();
         declared.dedup();
         let raw_offset = TX_HEADER_BYTES + DECLARED_BYTES * declared.len();
-        out.put_u32((raw_offset + self.raw.len()) as u32);
+        out.put_u32((raw_offset + raw_bytes) as u32);
         out.put_u32(0); // the index; written by the scheduler
-        out.put(&[self.kind, creates | has_value]);
+        out.put(&[self.kind, creates | if self.has_value { TX_HAS_VALUE } else { 0 }]);
         out.put_u16(declared.len() as u16);
         out.put_u32(raw_offset as u32);
         out.put_u64(self.nonce);
         out.put_u64(self.gas_limit);
-        out.put(keccak256(self.raw).as_slice());
-        out.put(sender.as_slice());
+        out.put(self.hash.as_slice());
+        out.put(self.sender.as_slice());
         out.put(to.as_slice());
         out.put(&[0; 16]); // afterFlush, afterIndex, attempt; written by the scheduler
         for address in declared {
             out.put_u8(mode::WRITE);
             out.put(address.as_slice());
         }
-        out.put(self.raw);
     }
 }
 
-/// Decoded records and, for each input, status and detail.
+impl Unrecovered<'_> {
+    /// Appends the packed records; returns how many.
+    pub fn put(&self, out: &mut Vec<u8>, sender: Address) -> u32 {
+        match &self.body {
+            Body::Batch(batch) => batch.put(out, self.raw, &self.signed, sender),
+            &Body::Single { nonce, gas_limit, to, value, ref access_list } => {
+                let (hash, has_value) = (keccak256(self.raw), !value.is_zero());
+                let head = Head { kind: self.signed.kind, nonce, gas_limit, hash, sender, to, has_value };
+                head.put(out, access_list.iter().map(|item| item.address), self.raw.len());
+                out.put(self.raw);
+                1
+            }
+        }
+    }
+}
+
+/// `DECODE_NO_CALL` of engine.ts.
+const NO_CALL: u32 = u32::MAX;
+
+/// Decoded records and, for each input, what became of it.
 #[derive(Default)]
-pub struct Batch {
+pub struct Decoded {
     pub records: Vec<u8>,
     pub statuses: Vec<u8>,
-    pub details: Vec<u8>, // two f64, little-endian, for each input
+    pub details: Vec<u8>,       // two f64, little-endian
+    pub record_counts: Vec<u8>, // u32: 0 refused, 1 a single transaction, else the calls of a signed batch
+    pub calls: Vec<u8>,         // u32: the call that a signed batch is refused for, or NO_CALL
 }
 
-impl Batch {
-    fn refuse(&mut self, refusal: &Refusal) {
-        let (code, got, limit) = refusal.code_and_detail();
-        self.status(code, got, limit);
+impl Decoded {
+    fn accept(&mut self, transaction: &Unrecovered<'_>, sender: Address) {
+        let count = transaction.put(&mut self.records, sender);
+        self.note((0, 0.0, 0.0), count, NO_CALL);
     }
 
-    fn status(&mut self, code: u8, got: f64, limit: f64) {
+    fn refuse(&mut self, refused: &Refused) {
+        self.note(refused.why.code_and_detail(), 0, refused.call.map_or(NO_CALL, |call| call as u32));
+    }
+
+    fn note(&mut self, (code, got, limit): (u8, f64, f64), count: u32, call: u32) {
         self.statuses.push(code);
         self.details.extend_from_slice(&got.to_le_bytes());
         self.details.extend_from_slice(&limit.to_le_bytes());
+        self.record_counts.put_u32(count);
+        self.calls.put_u32(call);
     }
 }
 
@@ -262,31 +355,24 @@ pub fn raws(packed: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Decodes a batch; `recover` finds the sender of the n-th input that passed the other checks.
-pub fn decode_batch(
-    packed: &[u8],
-    limits: &Limits,
-    mut recover: impl FnMut(usize, &Unrecovered<'_>) -> Option<Address>,
-) -> Batch {
+/// Decodes all inputs; `recover` finds the sender of the n-th one that passed the other checks.
+pub fn decode_all(packed: &[u8], limits: &Limits, mut recover: impl FnMut(usize, &Signed<'_>) -> Option<Address>) -> Decoded {
     let gas_params = GasParams::new_spec(SPEC);
-    let mut batch = Batch::default();
+    let mut decoded = Decoded::default();
     let mut passed = 0;
     for raw in raws(packed) {
         match decode(raw, limits, &gas_params) {
-            Err(refusal) => batch.refuse(&refusal),
+            Err(refused) => decoded.refuse(&refused),
             Ok(transaction) => {
-                match recover(passed, &transaction) {
-                    Some(sender) => {
-                        transaction.put(&mut batch.records, sender);
-                        batch.status(0, 0.0, 0.0);
-                    }
-                    None => batch.refuse(&Refusal::Signature),
+                match recover(passed, &transaction.signed) {
+                    Some(sender) => decoded.accept(&transaction, sender),
+                    None => decoded.refuse(&Refusal::Signature.into()),
                 }
                 passed += 1;
             }
         }
     }
-    batch
+    decoded
 }
 
 /// An account's address: the last 20 bytes of the hash of its public key (64 bytes, without the leading 4).
@@ -296,10 +382,10 @@ pub fn address_of_key(key: &[u8]) -> Address {
 
 /// Recovery by libsecp256k1.
 #[cfg(feature = "native")]
-pub fn recover(transaction: &Unrecovered<'_>) -> Option<Address> {
+pub fn recover(signed: &Signed<'_>) -> Option<Address> {
     use secp256k1::{Message, SECP256K1, ecdsa::RecoverableSignature, ecdsa::RecoveryId};
-    let id = RecoveryId::try_from(i32::from(transaction.parity)).ok()?;
-    let signature = RecoverableSignature::from_compact(&transaction.signature, id).ok()?;
-    let key = SECP256K1.recover_ecdsa(Message::from_digest(transaction.hash_signed.0), &signature).ok()?;
+    let id = RecoveryId::try_from(i32::from(signed.parity)).ok()?;
+    let signature = RecoverableSignature::from_compact(&signed.signature, id).ok()?;
+    let key = SECP256K1.recover_ecdsa(Message::from_digest(signed.hash().0), &signature).ok()?;
     Some(address_of_key(&key.serialize_uncompressed()[1..]))
 }

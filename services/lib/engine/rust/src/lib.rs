@@ -27,6 +27,7 @@ mod owned;
 mod past;
 mod record;
 mod run;
+mod signed_batch;
 mod state;
 mod touch;
 mod turn;

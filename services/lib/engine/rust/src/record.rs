@@ -6,6 +6,8 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use alloy_rlp::{Decodable, Header};
 use std::ops::Range;
 
+/// Type of a signed batch, and of the records of its calls.
+pub const KIND_CALL: u8 = 0x4d;
 pub const TX_HEADER_BYTES: usize = 120;
 /// One declared account: mode and address.
 pub const DECLARED_BYTES: usize = 21;
@@ -108,9 +110,10 @@ impl<'a> Transaction<'a> {
         let mut rest = if self.kind() == 0 { raw } else { &raw[1..] };
         rest = Header::decode_bytes(&mut rest, true).expect("decoded before");
         let before_value = match self.kind() {
-            0 => 4, // nonce, gasPrice, gasLimit, to
-            1 => 5, // chainId, nonce, gasPrice, gasLimit, to
-            _ => 6, // chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gasLimit, to
+            0 => 4,         // nonce, gasPrice, gasLimit, to
+            1 => 5,         // chainId, nonce, gasPrice, gasLimit, to
+            KIND_CALL => 4, // chainId, nonce, gas, to
+            _ => 6,         // chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gasLimit, to
         };
         for _ in 0..before_value {
             Header::decode_bytes(&mut rest, false).expect("decoded before");
@@ -119,7 +122,7 @@ impl<'a> Transaction<'a> {
         let input = Header::decode_bytes(&mut rest, false).expect("decoded before");
         let start = input.as_ptr() as usize - raw.as_ptr() as usize;
         let access_list = match self.kind() {
-            0 => AccessList::default(),
+            0 | KIND_CALL => AccessList::default(),
             _ => AccessList::decode(&mut rest).expect("decoded before"),
         };
         RawFields { value, input: start..start + input.len(), access_list }

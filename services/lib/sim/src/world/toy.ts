@@ -22,7 +22,13 @@ export function toyModule(): EngineModule {
   return {
     build: "wasm",
     // Nothing is signed, so nothing is decoded.
-    decode: () => ({ records: NOTHING, statuses: NOTHING, details: new Float64Array(0) }),
+    decode: () => ({
+      records: NOTHING,
+      statuses: NOTHING,
+      details: new Float64Array(0),
+      recordCounts: new Uint32Array(0),
+      calls: new Uint32Array(0),
+    }),
     ...fakeBlockEngine(),
     keccak256: (bytes) => hashes.keccak256(bytes),
     open: () => new FakeEngine(),

@@ -8,10 +8,10 @@
 import type { RangeMap, PartitionId } from "./ranges.ts";
 
 /**
- * Format of messages and rules of execution that this code knows; a reader stops at others. Rules 2: the history account of
- * EIP-2935.
+ * Format of messages and rules of execution that this code knows; a reader stops at others. Format 3: a nonce record stands for a
+ * run. Rules 2: the history account of EIP-2935.
  */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 export const RULES_VERSION = 2;
 
 /** The block that a `block` entry opens. */

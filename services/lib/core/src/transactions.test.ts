@@ -111,5 +111,5 @@ test("layouts are what they were", () => {
     ...{ hash: 32, sender: 64, to: 84, afterFlush: 104, afterIndex: 112, attempt: 116, declaredSet: 120 },
     ...{ TX_HEADER_BYTES: 120, DECLARED_BYTES: 21, TX_CREATES: 1, TX_HAS_VALUE: 2 },
   });
-  expect({ ...NONCE, NONCE_BYTES }).toEqual({ index: 0, sender: 4, nonce: 24, hash: 32, NONCE_BYTES: 64 });
+  expect({ ...NONCE, NONCE_BYTES }).toEqual({ index: 0, sender: 4, nonce: 24, hash: 32, following: 64, NONCE_BYTES: 68 });
 });

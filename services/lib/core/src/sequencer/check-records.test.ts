@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { writeU16, writeU32 } from "../bytes.ts";
 import { DECLARED_BYTES, MODE, TX, TX_HEADER_BYTES } from "../transactions.ts";
-import { checkRecords } from "./check-records.ts";
+import { checkRecords, openRunList } from "./check-records.ts";
 
 type Declared = [mode: number, account: number];
 
@@ -28,5 +28,5 @@ test.each<[what: string, declared: Declared[], count: number]>([
   ["accounts out of order", [[MODE.write, 2], [MODE.write, 1]], -1], // prettier-ignore
   ["one account twice", [[MODE.write, 1], [MODE.read, 1]], -1], // prettier-ignore
 ])("%s", (_what, declared, count) => {
-  expect(checkRecords(record(declared), 10_000)).toBe(count);
+  expect(checkRecords(record(declared), 10_000, 1_000_000, openRunList())).toBe(count);
 });

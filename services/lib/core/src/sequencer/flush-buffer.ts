@@ -1,7 +1,8 @@
 /**
  * One flush while it is filled and while its append is outstanding: which records are in it, in order, where they go, and what
  * has to be put back if the append fails. Records are copied only once, when the flush is built. Local transactions stand in
- * typed columns; members of groups, and what is sequenced again, are objects.
+ * typed columns, neighbours in a submit with one sender and one home in one row; members of groups, and what is sequenced again,
+ * are objects.
  */
 import { NONCE_BYTES } from "../transactions.ts";
 import type { Candidates } from "./candidates.ts";
@@ -12,24 +13,27 @@ import type { SenderTable } from "./sender-table.ts";
 import type { Turn } from "./turn.ts";
 
 export interface FlushBuffer {
+  rows: number; //     of local transactions
   count: number; //    local transactions
   gas: number; //      sum of declared gas limits
   blockGas: number; // of those that the open block has not counted yet
   bytes: number; //    transactions, nonce records, accounts of groups, and what ends groups
   fresh: number; //    transactions that were not sequenced before
+  hashes: number; //   entries that they have among the recent hashes
   firstAt: number; //  when the first one came, ms
   /** A transaction did not fit into the flush any more. */
   full: boolean;
   submit: Int32Array; // slot of its submit; -1 if it is sequenced again
-  record: Int32Array; // which record of the submit, or of `retried`
-  at: Int32Array; //     where it starts in the payload
+  record: Int32Array; // which record of the submit is the row's first; or which one of `retried`
+  records: Int32Array; // how many
+  at: Int32Array; //     where the first starts in the payload
+  length: Int32Array; // bytes of all
   home: Int32Array; //   slot of the partition that runs it
   owner: Int32Array; //  slot of the partition that owns the sender; -1 if it is sequenced again
   sender: Int32Array;
   set: Int32Array; //    its declared set's number in `sets` + 1; 0 if it is the record's own
   sets: Uint8Array[];
   homeBytes: Float64Array; // by slot: local transactions
-  ownerCount: Int32Array; //  by slot: nonce records
   /** Transactions sequenced again, local or not. */
   retried: Retry[];
   /** Members of new groups. */
@@ -56,11 +60,11 @@ export function openFlushBuffer(transactionsMax: number, partitions: number): Fl
   const column = () => new Int32Array(transactionsMax);
   const wide = () => new Float64Array(transactionsMax);
   return {
-    ...{ count: 0, gas: 0, blockGas: 0, bytes: 0, fresh: 0, firstAt: 0, full: false, undoCount: 0 },
-    ...{ submit: column(), record: column(), at: column(), home: column(), owner: column(), sender: column(), set: column() },
+    ...{ rows: 0, count: 0, gas: 0, blockGas: 0, bytes: 0, fresh: 0, hashes: 0, firstAt: 0, full: false, undoCount: 0 },
+    ...{ submit: column(), record: column(), records: column(), at: column(), length: column() },
+    ...{ home: column(), owner: column(), sender: column(), set: column() },
     sets: [],
     homeBytes: new Float64Array(partitions),
-    ownerCount: new Int32Array(partitions),
     retried: [],
     candidates: openCandidates(),
     ends: [],
@@ -76,16 +80,17 @@ export function openFlushBuffer(transactionsMax: number, partitions: number): Fl
 export const rowsOf = (buffer: FlushBuffer): number => buffer.count + buffer.candidates.members.length;
 
 export function clearFlush(buffer: FlushBuffer): void {
+  buffer.rows = 0;
   buffer.count = 0;
   buffer.gas = 0;
   buffer.blockGas = 0;
   buffer.bytes = 0;
   buffer.fresh = 0;
+  buffer.hashes = 0;
   buffer.firstAt = 0;
   buffer.full = false;
   buffer.sets = [];
   buffer.homeBytes.fill(0);
-  buffer.ownerCount.fill(0);
   buffer.retried = [];
   clearCandidates(buffer.candidates);
   buffer.ends = [];
@@ -103,7 +108,6 @@ export function countTransaction(buffer: FlushBuffer, turn: Turn, now: number): 
     buffer.retried.push(turn.retry);
     return;
   }
-  buffer.ownerCount[turn.owner]!++;
   buffer.bytes += NONCE_BYTES;
   buffer.blockGas += turn.gas;
   buffer.fresh++;
@@ -111,15 +115,45 @@ export function countTransaction(buffer: FlushBuffer, turn: Turn, now: number): 
 
 /** Adds a local transaction behind the others. `countTransaction` comes before. */
 export function addLocal(buffer: FlushBuffer, turn: Turn): void {
-  const row = buffer.count++;
+  buffer.count++;
+  buffer.homeBytes[turn.home]! += turn.bytes;
+  if (continuesRow(buffer, turn)) {
+    const row = buffer.rows - 1;
+    buffer.records[row]!++;
+    buffer.length[row]! += turn.bytes;
+    buffer.bytes -= NONCE_BYTES; // One nonce record is enough for neighbours.
+    return;
+  }
+  const row = buffer.rows++;
   buffer.submit[row] = turn.submit;
   buffer.record[row] = turn.retry === null ? turn.record : buffer.retried.length - 1;
+  buffer.records[row] = 1;
   buffer.at[row] = turn.at;
+  buffer.length[row] = turn.bytes;
   buffer.home[row] = turn.home;
   buffer.owner[row] = turn.owner;
   buffer.sender[row] = turn.sender;
   buffer.set[row] = turn.set === null ? 0 : buffer.sets.push(turn.set);
-  buffer.homeBytes[turn.home]! += turn.bytes;
+}
+
+/** True if a transaction stands right behind the last row's in its submit and goes where they go, as it is. */
+function continuesRow(buffer: FlushBuffer, { submit, at, sender, home, set }: Turn): boolean {
+  const row = buffer.rows - 1;
+  if (row < 0 || submit < 0 || set !== null || buffer.submit[row] !== submit || buffer.set[row] !== 0) return false;
+  return buffer.at[row]! + buffer.length[row]! === at && buffer.sender[row] === sender && buffer.home[row] === home;
+}
+
+/** Takes `records` more, of `bytes` and `gas`, into the row that `addLocal` made last. */
+export function lengthenRow(buffer: FlushBuffer, records: number, bytes: number, gas: number): void {
+  const row = buffer.rows - 1;
+  buffer.records[row]! += records;
+  buffer.length[row]! += bytes;
+  buffer.homeBytes[buffer.home[row]!]! += bytes;
+  buffer.count += records;
+  buffer.fresh += records;
+  buffer.bytes += bytes;
+  buffer.gas += gas;
+  buffer.blockGas += gas;
 }
 
 /** Remembers a sender as it is before its first transaction in this flush. */

@@ -20,7 +20,7 @@ import { countReady, pump, unpark, unparkLater, unparkSettled } from "./place.ts
 import { dropNewest } from "./recent-hashes.ts";
 import { addRetry, placeWhole, pumpRetries } from "./retries.ts";
 import type { Sequencer } from "./state.ts";
-import { settle } from "./state.ts";
+import { settle, settleAll } from "./state.ts";
 
 /** What an entry adds to a message beside its packed parts, about; for the lag bound. */
 const ENTRY_BYTES = 256;
@@ -239,7 +239,7 @@ export function flushFull(sequencer: Sequencer, now: number): void {
   blocks.gas = flight.gasBefore;
   sequencer.fullUntil = now + sequencer.limits.fullRetryMs;
   if (moving !== null && moving.deadline === Number.POSITIVE_INFINITY) moving.block = null;
-  dropNewest(sequencer.recent, filling.fresh + sent.fresh);
+  dropNewest(sequencer.recent, filling.hashes + sent.hashes);
   for (const buffer of [filling, sent]) {
     restoreSenders(buffer, senders);
     for (let row = 0; row < buffer.undoCount; row++) {
@@ -266,8 +266,9 @@ export function flushFull(sequencer: Sequencer, now: number): void {
 }
 
 function settleFlush(sequencer: Sequencer, buffer: FlushBuffer, code: number, repeatCode: number): void {
-  for (let row = 0; row < buffer.count; row++) {
-    if (buffer.submit[row]! >= 0) settle(sequencer, buffer.submit[row]!, buffer.record[row]!, code, 0);
+  for (let row = 0; row < buffer.rows; row++) {
+    if (buffer.submit[row]! < 0) continue;
+    settleAll(sequencer, buffer.submit[row]!, buffer.record[row]!, buffer.records[row]!, code, 0);
   }
   for (const { submit, record } of buffer.candidates.members) if (submit >= 0) settle(sequencer, submit, record, code, 0);
   settleRepeats(sequencer, buffer, repeatCode);
@@ -280,7 +281,7 @@ function settleRepeats(sequencer: Sequencer, { repeats }: FlushBuffer, code: num
 /** Numbers of the submits that have transactions in the outstanding flush, each once, at most `max`; for span links. */
 export function submitsInFlight({ sent }: Sequencer, max: number): number[] {
   const found = new Set<number>();
-  for (let row = 0; row < sent.count && found.size < max; row++) found.add(sent.submit[row]!);
+  for (let row = 0; row < sent.rows && found.size < max; row++) found.add(sent.submit[row]!);
   for (const { submit } of sent.candidates.members) if (found.size < max) found.add(submit);
   found.delete(-1);
   return [...found];

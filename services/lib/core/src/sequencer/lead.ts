@@ -11,7 +11,7 @@ import { isOutFull, noteReport } from "./partition-table.ts";
 import { pump, unpark } from "./place.ts";
 import { SENDER } from "./sender-table.ts";
 import type { Sequencer, SequencerEffect } from "./state.ts";
-import { ownerOfSender, settle } from "./state.ts";
+import { ownerOfSender, settle, settleAll } from "./state.ts";
 import { closeSubmit, isUndecided } from "./submits.ts";
 import { WAIT, earliestDeadline, overdue, removeWaiting } from "./waiting.ts";
 
@@ -58,22 +58,23 @@ export function tickSequencer(sequencer: Sequencer, now: number): void {
 /** When `tickSequencer` has something to refuse, ms; Infinity if nothing waits. */
 export const nextDeadline = (sequencer: Sequencer): number => earliestDeadline(sequencer.waiting);
 
-/** @param noRoom why one whose turn it is could not go */
+/** @param noRoom why those whose turn it is could not go */
 function expire(sequencer: Sequencer, node: number, noRoom: SubmitCode): void {
   const { senders, waiting, partitions } = sequencer;
   const sender = waiting.sender[node]!;
   const submit = waiting.submit[node]!;
-  const record = waiting.record[node]!;
+  const [record, records] = [waiting.record[node]!, waiting.records[node]!];
   const behindNext = waiting.nonce[node]! - senders.next[sender]!;
   if (senders.state[sender] === SENDER.asking) {
-    settle(sequencer, submit, record, SUBMIT.partitionSilent, partitions.ids[ownerOfSender(sequencer, sender)]!);
+    const owner = partitions.ids[ownerOfSender(sequencer, sender)]!;
+    settleAll(sequencer, submit, record, records, SUBMIT.partitionSilent, owner);
   } else if (behindNext < senders.ready[sender]!) {
-    settle(sequencer, submit, record, noRoom, 0);
+    settleAll(sequencer, submit, record, records, noRoom, 0);
     senders.ready[sender] = behindNext; // The ones after it stand behind a gap now.
   } else if (noRoom === SUBMIT.logFull) {
-    settle(sequencer, submit, record, noRoom, 0);
+    settleAll(sequencer, submit, record, records, noRoom, 0);
   } else {
-    settle(sequencer, submit, record, SUBMIT.nonceTooHigh, senders.next[sender]!);
+    settleAll(sequencer, submit, record, records, SUBMIT.nonceTooHigh, senders.next[sender]!);
   }
   removeWaiting(waiting, senders, node);
 }

@@ -19,6 +19,8 @@ export interface SequencerLimits {
   senderRatePerSecond: number; //   transactions one sender may send in the long run
   senderBurst: number; //           and at once
   queueRecordsMax: number; //       waiting records; at most half of them behind gaps
+  /** Records of one sender above which it leaves a quarter of that to others. */
+  queueFairMax: number;
   queueBytesMax: number; //         bytes of submits not answered yet
   submitsMax: number; //            submits not answered yet
   recordBytesMax: number; //        of one packed transaction record
@@ -54,23 +56,24 @@ const MIB = 1_048_576;
 export const sequencerLimits: Readonly<SequencerLimits> = {
   sendersMax: 524_288,
   recentHashesMax: 262_144,
-  gapMax: 64,
+  gapMax: 2_048,
   gapMs: 2_000,
   askMs: 3_000,
   readyMs: 3_500,
-  readyPerSenderMax: 4_096,
-  senderRatePerSecond: 2_000,
-  senderBurst: 4_000,
+  readyPerSenderMax: 8_192,
+  senderRatePerSecond: 50_000,
+  senderBurst: 100_000,
   queueRecordsMax: 131_072,
+  queueFairMax: 64,
   queueBytesMax: 64 * MIB,
   submitsMax: 16_384,
   recordBytesMax: 256 * 1_024,
-  flushTransactionsMax: 2_048,
-  flushBytesMax: 4 * MIB,
+  flushTransactionsMax: 16_384,
+  flushBytesMax: 6 * MIB,
   flushGasMax: 500_000_000,
   flushMs: 5,
   silentMs: 3_000,
-  lagBytesMax: 32 * MIB,
+  lagBytesMax: 8 * MIB,
   lagMessagesMax: 4_096,
   unsealedMax: UNSEALED_MAX,
   snapshotBytes: 64 * MIB,

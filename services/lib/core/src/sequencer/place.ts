@@ -2,20 +2,22 @@
 import { assert } from "../assert.ts";
 import { hexOf, sameBytes } from "../bytes.ts";
 import { SUBMIT } from "../messages.ts";
-import { DECLARED_BYTES, MODE, NONCE_BYTES, TX } from "../transactions.ts";
+import { DECLARED_BYTES, MODE, NONCE_BYTES, TX, txBytes, txGasLimit } from "../transactions.ts";
 import { addCandidate } from "./candidates.ts";
 import { demandedHome, fillingFlush, isResolved, noteLocalFlight } from "./flights.ts";
-import { addLocal, countTransaction, rememberSender, rowsOf } from "./flush-buffer.ts";
+import { addLocal, countTransaction, lengthenRow, rememberSender, rowsOf } from "./flush-buffer.ts";
 import { isHeldUp } from "./moves.ts";
 import type { SenderList } from "./partition-table.ts";
 import { isFull, isSilent, lagBytes } from "./partition-table.ts";
 import { queueLast, queueList } from "./ready.ts";
-import { addHash, hasHash } from "./recent-hashes.ts";
+import { hasLearned } from "./predict.ts";
+import { addHash, hasHash, isNextHash } from "./recent-hashes.ts";
+import { isAlike } from "./shape.ts";
 import type { Sequencer } from "./state.ts";
 import { settle } from "./state.ts";
 import type { Turn } from "./turn.ts";
 import { declaredSetOf, turnOf } from "./turn.ts";
-import { removeWaiting, WAIT, waitFor } from "./waiting.ts";
+import { removeFirst, WAIT, waitFor } from "./waiting.ts";
 
 /**
  * What became of a record whose turn it is. A number from 0 on: it waits for the partition of that slot to catch up.
@@ -38,13 +40,77 @@ export function isClosed(sequencer: Sequencer, now: number): boolean {
 }
 
 /**
- * Sequences a record that stands at its sender's next nonce, if it can be; decides the record if it is refused. The caller has
- * asked `isClosed`.
+ * Sequences neighbours of a submit from `record` on, the first of which stands at its sender's next nonce, as far as they can be;
+ * decides the one behind them if it is refused. The caller has asked `isClosed`. `Sequencer.placed` says how many came in.
+ * @returns what became of the one behind them; `sequenced` if all came in
  */
-export const place = (sequencer: Sequencer, sender: number, submit: number, record: number, at: number, now: number): number =>
-  placeTurn(sequencer, turnOf(sequencer, sender, submit, record, at), now);
+export function placeRun(
+  sequencer: Sequencer,
+  sender: number,
+  submit: number,
+  record: number,
+  records: number,
+  at: number,
+  now: number,
+): number {
+  const { placed } = sequencer;
+  placed.records = 0;
+  placed.bytes = 0;
+  while (placed.records < records) {
+    if (placed.records > 0 && isClosed(sequencer, now)) return PLACED.noRoom;
+    const turn = turnOf(sequencer, sender, submit, record + placed.records, at + placed.bytes);
+    const outcome = placeTurn(sequencer, turn, now);
+    if (outcome !== PLACED.sequenced) return outcome;
+    placed.records++;
+    placed.bytes += txBytes(turn.payload, turn.at);
+    if (turn.home >= 0 && turn.set === null && placed.records < records) placeAlike(sequencer, turn, records);
+  }
+  return PLACED.sequenced;
+}
 
-/** The same for any transaction whose turn it is. One that is sequenced again is never refused. */
+/**
+ * Goes on behind a local transaction that was sequenced just now, as far as its neighbours are like it: they go where it went, so
+ * that nothing is asked of them but whether there is room.
+ */
+function placeAlike(sequencer: Sequencer, { submit, payload, at: first, sender }: Turn, records: number): void {
+  const { filling, limits, blocks, senders, recent, placed, predictor } = sequencer;
+  const view = sequencer.submits.views[submit]!;
+  if (hasLearned(predictor, payload, first)) return;
+  const rowsMax = Math.min(records - placed.records, limits.flushTransactionsMax - rowsOf(filling));
+  const bytesMax = limits.flushBytesMax - filling.bytes;
+  const gasMax = Math.min(limits.flushGasMax - filling.gas, blocks.open.gasLimit - blocks.gas - filling.blockGas);
+  let [count, bytes, gas, previous] = [0, 0, 0, first];
+  let at = first + view.getUint32(first, true);
+  let [hashesFrom, hashes] = [first + TX.hash, 0];
+  while (count < rowsMax && isAlike(view, first, at)) {
+    const length = view.getUint32(at, true);
+    const more = txGasLimit(payload, at);
+    if (bytes + length > bytesMax || gas + more > gasMax) break;
+    count++;
+    bytes += length;
+    gas += more;
+    if (hashes > 0 && !isNextHash(payload, previous + TX.hash, at + TX.hash)) {
+      filling.hashes += addHash(recent, payload, hashesFrom, hashes, filling.hashes > 0);
+      hashes = 0;
+    }
+    if (hashes++ === 0) hashesFrom = at + TX.hash;
+    previous = at;
+    at += length;
+  }
+  if (count === 0) return;
+  filling.hashes += addHash(recent, payload, hashesFrom, hashes, filling.hashes > 0);
+  lengthenRow(filling, count, bytes, gas);
+  senders.next[sender]! += count;
+  setLastHash(senders, sender, payload, previous);
+  placed.records += count;
+  placed.bytes += bytes;
+}
+
+function setLastHash(senders: Sequencer["senders"], sender: number, payload: Uint8Array, at: number): void {
+  for (let index = 0; index < 32; index++) senders.lastHash[sender * 32 + index] = payload[at + TX.hash + index]!;
+}
+
+/** Sequences any transaction whose turn it is, if it can be. One that is sequenced again is never refused. */
 export function placeTurn(sequencer: Sequencer, turn: Turn, now: number): number {
   const { senders, filling } = sequencer;
   const { sender, retry } = turn;
@@ -77,8 +143,8 @@ export function placeTurn(sequencer: Sequencer, turn: Turn, now: number): number
   if (retry !== null) return PLACED.sequenced;
   const { payload, at } = turn;
   senders.next[sender]!++;
-  for (let index = 0; index < 32; index++) senders.lastHash[sender * 32 + index] = payload[at + TX.hash + index]!;
-  addHash(sequencer.recent, payload, at + TX.hash);
+  setLastHash(senders, sender, payload, at);
+  filling.hashes += addHash(sequencer.recent, payload, at + TX.hash, 1, filling.hashes > 0);
   return PLACED.sequenced;
 }
 
@@ -179,15 +245,21 @@ export function settleOld(sequencer: Sequencer, sender: number, submit: number, 
 export function countReady(sequencer: Sequencer, sender: number, now: number): void {
   const { senders, waiting, limits } = sequencer;
   let ready = senders.ready[sender]!;
-  let node = senders.first[sender]!;
-  for (let skip = ready; skip > 0; skip--) node = waiting.next[node]!;
+  let node = behindReady(sequencer, sender);
   while (node >= 0 && waiting.nonce[node] === senders.next[sender]! + ready) {
     waitFor(waiting, node, WAIT.ready, now + limits.readyMs);
-    ready++;
+    ready += waiting.records[node]!;
     node = waiting.next[node]!;
   }
   senders.ready[sender] = ready;
   if (ready > 0 && senders.queued[sender] === 0) queueLast(sequencer, sender);
+}
+
+/** A sender's first node that is not ready; -1 if there is none. */
+export function behindReady({ senders, waiting }: Sequencer, sender: number): number {
+  let node = senders.first[sender]!;
+  for (let skip = senders.ready[sender]!; skip > 0; node = waiting.next[node]!) skip -= waiting.records[node]!;
+  return node;
 }
 
 /** Sequences what waits for room, sender by sender, until there is no room. */
@@ -207,17 +279,28 @@ export function pump(sequencer: Sequencer, now: number): void {
 
 /** One sender's turn. */
 function pumpSender(sequencer: Sequencer, sender: number, now: number): number {
-  const { senders, waiting } = sequencer;
-  for (let turn = 0; turn < TURN_RECORDS_MAX && senders.ready[sender]! > 0; turn++) {
+  const { senders, waiting, placed } = sequencer;
+  for (let left = TURN_RECORDS_MAX; left > 0 && senders.ready[sender]! > 0; left -= placed.records) {
     if (isClosed(sequencer, now)) return PLACED.noRoom;
     const node = senders.first[sender]!;
-    const outcome = place(sequencer, sender, waiting.submit[node]!, waiting.record[node]!, waiting.at[node]!, now);
-    if (outcome !== PLACED.sequenced && outcome !== PLACED.refused) return outcome;
-    removeWaiting(waiting, senders, node);
-    // Behind a refused one the others stand before a gap.
-    senders.ready[sender] = outcome === PLACED.refused ? 0 : senders.ready[sender]! - 1;
+    const [submit, at, records] = [waiting.submit[node]!, waiting.at[node]!, Math.min(waiting.records[node]!, left)];
+    const outcome = placeRun(sequencer, sender, submit, waiting.record[node]!, records, at, now);
+    if (placed.records > 0) removeFirst(waiting, senders, node, placed.records, placed.bytes);
+    senders.ready[sender]! -= placed.records;
+    if (outcome === PLACED.refused) {
+      refuseFirst(sequencer, sender);
+      return PLACED.refused;
+    }
+    if (outcome !== PLACED.sequenced) return outcome;
   }
   return PLACED.sequenced;
+}
+
+/** The first that waits was refused at its turn: the others stand before a gap. */
+function refuseFirst({ senders, waiting, submits }: Sequencer, sender: number): void {
+  const node = senders.first[sender]!;
+  removeFirst(waiting, senders, node, 1, txBytes(submits.payloads[waiting.submit[node]!]!, waiting.at[node]!));
+  senders.ready[sender] = 0;
 }
 
 /** The sender waits for what stands in its way; others go on. */

@@ -72,14 +72,19 @@ export function openPredictor(limits: PredictorLimits = predictorLimits): Predic
 
 const placeOfKey = (key: string): number => (key.charCodeAt(18) << 8) | key.charCodeAt(19);
 
+/** True if something may be known of the contract that the record at `at` calls. */
+export function hasLearned(predictor: Predictor, records: Uint8Array, at: number): boolean {
+  const last = at + TX.to + 18;
+  return predictor.contracts[(records[last]! << 8) | records[last + 1]!] !== 0;
+}
+
 /**
  * The accounts that the record at `at` will touch, as far as it is known: packed (u8 mode, b20 address)*, ascending, each account
  * once. The callee is among them with the mode that was learned, see `withPrediction`. Null if nothing is known, which is found
  * out in some ns for a contract without anything learned; creations predict nothing.
  */
 export function predict(predictor: Predictor, records: Uint8Array, at: number): Uint8Array | null {
-  const last = at + TX.to + 18;
-  if (predictor.contracts[(records[last]! << 8) | records[last + 1]!] === 0 || txCreates(records, at)) return null;
+  if (!hasLearned(predictor, records, at) || txCreates(records, at)) return null;
   const call = callAt(records, at);
   if (call === null) return null;
   const key = methodKey(call);

@@ -8,14 +8,16 @@ const from = (sender: number, ...nonces: number[]): TestTransfer[] => nonces.map
 const outFull = (leader: TestLeader) =>
   takeReport(leader.sequencer, reportOf(leader.chain.ledger, 0, { outFull: true }), leader.now);
 
-test("a record that finds no room in time is refused as busy, and those behind it as too high", () => {
+test("a record that finds no room in time is refused as busy, those of its run too, and those behind them as too high", () => {
   const leader = leadFresh(1, { unsealedMax: 2 });
   for (let turn = 0; turn < 4; turn++) pass(leader, 500); // No archive seals.
   const number = submit(leader, from(0, 0, 1));
+  const behind = submit(leader, from(0, 2));
   pass(leader, 3_000);
   expect(codesOf(leader, number)).toBeUndefined();
   pass(leader, 600);
-  expect(codesOf(leader, number)).toEqual(["busy", "nonceTooHigh"]);
+  expect(codesOf(leader, number)).toEqual(["busy", "busy"]);
+  expect(codesOf(leader, behind)).toEqual(["nonceTooHigh"]);
 });
 
 test("what waits for room is refused at once when a partition says that OUT is full", () => {

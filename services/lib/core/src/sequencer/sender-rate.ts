@@ -4,18 +4,19 @@
  */
 import type { Sequencer } from "./state.ts";
 
-/** True if one more record of this sender is within its rate. `arrival` is when it would be due at the steady rate. */
-export function isWithinRate({ senders, limits }: Sequencer, sender: number, now: number): boolean {
-  const due = Math.max(senders.arrival[sender]!, now);
-  return due - now <= ((limits.senderBurst - 1) * 1000) / limits.senderRatePerSecond;
+/** How many more records of this sender are within its rate. `arrival` is when the next would be due at the steady rate. */
+export function withinRate({ senders, limits }: Sequencer, sender: number, now: number): number {
+  const ahead = Math.max(senders.arrival[sender]! - now, 0);
+  // The clock's fractions must not cost a record of the burst.
+  return Math.max(0, Math.floor(limits.senderBurst - (ahead * limits.senderRatePerSecond) / 1000 + 1e-6));
 }
 
-/** Counts a record that was sequenced or waits. */
-export function chargeSender({ senders, limits }: Sequencer, sender: number, now: number): void {
-  senders.arrival[sender] = Math.max(senders.arrival[sender]!, now) + 1000 / limits.senderRatePerSecond;
+/** Counts records that were sequenced or wait. */
+export function chargeSender({ senders, limits }: Sequencer, sender: number, count: number, now: number): void {
+  senders.arrival[sender] = Math.max(senders.arrival[sender]!, now) + (count * 1000) / limits.senderRatePerSecond;
 }
 
-/** Takes one `chargeSender` back. */
-export function refundSender({ senders, limits }: Sequencer, sender: number): void {
-  senders.arrival[sender]! -= 1000 / limits.senderRatePerSecond;
+/** Takes so many back. */
+export function refundSender({ senders, limits }: Sequencer, sender: number, count: number): void {
+  senders.arrival[sender]! -= (count * 1000) / limits.senderRatePerSecond;
 }

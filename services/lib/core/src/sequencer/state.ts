@@ -23,6 +23,8 @@ import { WHY } from "../touches.ts";
 import type { BlockStep, ChainBlocks } from "./chain-blocks.ts";
 import type { FlushBuffer } from "./flush-buffer.ts";
 import { openFlushBuffer } from "./flush-buffer.ts";
+import type { RunList } from "./check-records.ts";
+import { openRunList } from "./check-records.ts";
 import type { Groups, OpenGroup } from "./groups.ts";
 import { openGroups } from "./groups.ts";
 import type { LearnedWork } from "./learn-work.ts";
@@ -94,6 +96,12 @@ export interface GroupCounts {
   proposedMs: number[];
 }
 
+/** How far a run came into the flush being filled. */
+export interface Placed {
+  records: number;
+  bytes: number;
+}
+
 export interface Sequencer {
   readonly limits: SequencerLimits;
   readonly term: number;
@@ -104,6 +112,8 @@ export interface Sequencer {
   readonly recent: RecentHashes;
   readonly waiting: Waiting;
   readonly submits: Submits;
+  /** Of the submit that came last. */
+  readonly runs: RunList;
   readonly blocks: ChainBlocks;
   readonly rules: Rules;
   readonly predictor: Predictor;
@@ -112,6 +122,7 @@ export interface Sequencer {
   readonly counts: GroupCounts;
   /** Used again and again. */
   readonly turn: Turn;
+  readonly placed: Placed;
   /** Senders who wait for the next flush. */
   readonly later: SenderList;
   /** The group that stood in the way of the last one placed. */
@@ -176,6 +187,7 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
     recent: start.recent,
     waiting: openWaiting(),
     submits: openSubmits(limits.submitsMax),
+    runs: openRunList(),
     blocks: start.blocks,
     rules: start.rules ?? ALL_RULES,
     predictor: openPredictor(start.limits.predictor),
@@ -183,6 +195,7 @@ export function openSequencer(start: SequencerStart, now: number): Sequencer {
     retries: openRetries(),
     counts: openCounts(),
     turn: openTurn(),
+    placed: { records: 0, bytes: 0 },
     later: { first: -1, last: -1 },
     inTheWay: null,
     moving: null,
@@ -213,9 +226,20 @@ const openCounts = (): GroupCounts => ({
 });
 
 /** Decides one record and counts the code. */
-export function settle(sequencer: Sequencer, submit: number, record: number, code: number, detail: number): void {
-  decide(sequencer.submits, submit, record, code, detail);
-  sequencer.decisions[code]!++;
+export const settle = (sequencer: Sequencer, submit: number, record: number, code: number, detail: number): void =>
+  settleAll(sequencer, submit, record, 1, code, detail);
+
+/** Decides `count` records from `record` on. */
+export function settleAll(
+  sequencer: Sequencer,
+  submit: number,
+  record: number,
+  count: number,
+  code: number,
+  detail: number,
+): void {
+  decide(sequencer.submits, submit, record, count, code, detail);
+  sequencer.decisions[code]! += count;
 }
 
 /** Slot of the partition that owns a sender. */

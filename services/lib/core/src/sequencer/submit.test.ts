@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { concatBytes, writeU32 } from "../bytes.ts";
 import { TX } from "../transactions.ts";
-import { checkRecords } from "./check-records.ts";
+import { checkRecords, openRunList } from "./check-records.ts";
 import { stepDown, takeReport, tickSequencer } from "./lead.ts";
 import type { SequencerLimits } from "./limits.ts";
 import { submitRecords } from "./submit.ts";
@@ -86,8 +86,9 @@ test.each<[what: string, steps: Step[], limits?: Partial<SequencerLimits>]>([
       { submit: from(0, 0, 65), codes: ["accepted", "nonceTooHigh 1"] },
       { submit: from(0, 64, 66), codes: ["nonceTooHigh 1", "nonceTooHigh 1"] },
     ],
+    { gapMax: 64 },
   ],
-  ["gap of unknown sender too far", [{ submit: from(0, 64, 65), codes: ["nonceTooHigh", "nonceTooHigh"] }]],
+  ["gap of unknown sender too far", [{ submit: from(0, 64, 65), codes: ["nonceTooHigh", "nonceTooHigh"] }], { gapMax: 64 }],
   [
     "gap refused at once where asked for, though the predecessor comes",
     [
@@ -384,6 +385,6 @@ test.each<[what: string, records: Uint8Array, count: number]>([
   ["gas limit of 2^64 - 1", broken((records) => records.fill(255, TX.gasLimit, TX.gasLimit + 8)), -1],
   ["too large", transferRecord({ sender: 0, nonce: 0, rawBytes: 2_000 }), -1],
 ])("form of a submit: %s", (_what, records, count) => {
-  expect(checkRecords(records, 1_000)).toBe(count);
+  expect(checkRecords(records, 1_000, 1_000_000, openRunList())).toBe(count);
   if (count < 0) expect(submitRecords(leadFresh(1, { recordBytesMax: 1_000 }).sequencer, records, false, 0)).toBe(-1);
 });

@@ -7,6 +7,7 @@ import { assert } from "../assert.ts";
 export interface Submits {
   readonly submitsMax: number;
   payloads: (Uint8Array | undefined)[];
+  views: (DataView | undefined)[]; // of the payloads
   codes: Uint8Array[];
   details: Float64Array[];
   undecided: number[];
@@ -24,6 +25,7 @@ export function openSubmits(submitsMax: number): Submits {
   return {
     submitsMax,
     payloads: [],
+    views: [],
     codes: [],
     details: [],
     undecided: [],
@@ -40,6 +42,7 @@ export function openSubmits(submitsMax: number): Submits {
 export function openSubmit(submits: Submits, payload: Uint8Array, count: number, refusesGaps: boolean): number {
   const slot = submits.free.pop() ?? submits.payloads.length;
   submits.payloads[slot] = payload;
+  submits.views[slot] = new DataView(payload.buffer, payload.byteOffset, payload.length);
   submits.codes[slot] = new Uint8Array(count).fill(UNDECIDED);
   submits.details[slot] = new Float64Array(count);
   submits.undecided[slot] = count;
@@ -51,14 +54,16 @@ export function openSubmit(submits: Submits, payload: Uint8Array, count: number,
   return slot;
 }
 
-/** Decides one record. Each record is decided once. */
-export function decide(submits: Submits, slot: number, record: number, code: number, detail: number): void {
+/** Decides `count` records from `record` on. Each record is decided once. */
+export function decide(submits: Submits, slot: number, record: number, count: number, code: number, detail: number): void {
   const codes = submits.codes[slot]!;
-  assert(codes[record] === UNDECIDED, "a record is decided twice");
-  codes[record] = code;
-  submits.details[slot]![record] = detail;
-  submits.records--;
-  const left = submits.undecided[slot]! - 1;
+  for (let index = record; index < record + count; index++) {
+    if (codes[index] !== UNDECIDED) assert(false, "a record is decided twice");
+    codes[index] = code;
+  }
+  if (detail !== 0) submits.details[slot]!.fill(detail, record, record + count);
+  submits.records -= count;
+  const left = submits.undecided[slot]! - count;
   submits.undecided[slot] = left;
   if (left === 0) submits.decided.push(slot);
 }
@@ -73,6 +78,7 @@ export function closeSubmit(submits: Submits, slot: number): { codes: Uint8Array
   submits.open--;
   submits.bytes -= submits.payloads[slot]!.length;
   submits.payloads[slot] = undefined;
+  submits.views[slot] = undefined;
   submits.free.push(slot);
   return answer;
 }

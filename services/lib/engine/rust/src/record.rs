@@ -13,7 +13,7 @@ pub const TX_HEADER_BYTES: usize = 120;
 pub const DECLARED_BYTES: usize = 21;
 pub const TX_CREATES: u8 = 1;
 pub const TX_HAS_VALUE: u8 = 2;
-pub const NONCE_BYTES: usize = 64;
+pub const NONCE_BYTES: usize = 68;
 pub const RESULT_HEADER_BYTES: usize = 64;
 
 pub const REASON_NONE: u8 = 0;
@@ -144,7 +144,7 @@ pub fn transactions(records: &[u8]) -> impl Iterator<Item = Transaction<'_>> {
     })
 }
 
-/// The nonce record: u32 index, b20 sender, u64 nonce, b32 hash.
+/// The nonce record of a run: u32 index, b20 sender, u64 nonce (of the first), b32 hash (of the last), u32 following.
 pub struct NonceRecord<'a>(pub &'a [u8]);
 
 impl NonceRecord<'_> {
@@ -162,6 +162,11 @@ impl NonceRecord<'_> {
 
     pub fn hash(&self) -> B256 {
         B256::from_slice(&self.0[32..64])
+    }
+
+    /// How many transactions of the sender stand behind the first.
+    pub fn following(&self) -> u32 {
+        u32_at(self.0, 64)
     }
 }
 

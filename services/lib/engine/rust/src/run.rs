@@ -144,7 +144,8 @@ impl Engine {
         let sender = nonce.sender();
         let is_owned = self.shared.owned.read().expect("no writer panicked").contains(&sender);
         assert!(is_owned, "nonce record for an account that this engine does not own");
-        self.state_mut().write_nonce(&sender, nonce.nonce(), &nonce.hash());
+        let next = nonce.nonce() + u64::from(nonce.following()) + 1;
+        self.state_mut().write_nonce(&sender, nonce.nonce() == 0, next, &nonce.hash());
     }
 
     /// A sender's first transaction came to an end.

@@ -128,12 +128,12 @@ impl State {
         }
     }
 
-    /// A nonce record counts a sender's nonce up.
-    pub fn write_nonce(&mut self, sender: &Address, nonce: u64, transaction: &B256) {
-        if nonce == 0 && self.accounts.get(sender).is_none_or(|account| account.balance.is_zero() && account.code.is_none()) {
+    /// A nonce record counts a sender's nonce up to `next`.
+    pub fn write_nonce(&mut self, sender: &Address, is_first: bool, next: u64, transaction: &B256) {
+        if is_first && self.accounts.get(sender).is_none_or(|account| account.balance.is_zero() && account.code.is_none()) {
             self.fresh.insert(*sender);
         }
-        self.edit(sender).set_nonce(nonce + 1, transaction);
+        self.edit(sender).set_nonce(next, transaction);
     }
 
     /// True if the account reads as new, whatever its nonce cell says.

@@ -110,25 +110,26 @@ function openGroup(order: Order, flush: number, entry: GroupEntry, messages: rea
   order.open.set(name, { participants, accounts, whole });
 }
 
-/** A nonce record appears once, with the first sequencing of its nonce, and in turn. */
+/** Each nonce stands in one nonce record, with the first sequencing of its transaction, and in turn. */
 function checkNonces(order: Order, flush: number, messages: readonly FlushEntries[]): void {
-  const found: { index: number; sender: string; nonce: number }[] = [];
+  const found: { index: number; sender: string; nonce: number; following: number }[] = [];
   for (const { entries } of messages) {
     for (const { nonces } of entries.filter((entry): entry is RunEntry => entry.kind === "run")) {
       for (let place = 0; place < nonces.length; place += NONCE_BYTES) {
         const sender = hexOf(nonces, place + NONCE.sender, place + NONCE.sender + 20);
-        found.push({ index: readU32(nonces, place + NONCE.index), sender, nonce: readU64(nonces, place + NONCE.nonce) });
+        const [index, following] = [readU32(nonces, place + NONCE.index), readU32(nonces, place + NONCE.following)];
+        found.push({ index, sender, nonce: readU64(nonces, place + NONCE.nonce), following });
       }
     }
   }
-  for (const { index, sender, nonce } of found.sort((left, right) => left.nonce - right.nonce)) {
+  for (const { index, sender, nonce, following } of found.sort((left, right) => left.nonce - right.nonce)) {
     const next = order.nonces.get(sender) ?? 0;
     check(
       nonce === next,
       "a nonce record out of turn",
       () => `nonce ${nonce} of ${sender} at ${flush}/${index}, next is ${next}`,
     );
-    order.nonces.set(sender, nonce + 1);
+    order.nonces.set(sender, nonce + following + 1);
   }
 }
 

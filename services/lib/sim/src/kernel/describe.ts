@@ -83,7 +83,9 @@ function describeTouches(touches: Uint8Array): string {
 function describeNonces(nonces: Uint8Array): string {
   const texts: string[] = [];
   for (let at = 0; at < nonces.length; at += NONCE_BYTES) {
-    texts.push(`${readU32(nonces, at + NONCE.index)}=${short(nonces, at + NONCE.sender)}#${readU64(nonces, at + NONCE.nonce)}`);
+    const following = readU32(nonces, at + NONCE.following);
+    const nonce = `${readU64(nonces, at + NONCE.nonce)}${following > 0 ? `+${following}` : ""}`;
+    texts.push(`${readU32(nonces, at + NONCE.index)}=${short(nonces, at + NONCE.sender)}#${nonce}`);
   }
   return texts.join(" ");
 }

@@ -50,6 +50,8 @@ export interface Habits {
   creates: number;
   /** Two transactions with one nonce. */
   rivals: number;
+  /** A transaction is the first of several alike, as the calls of a signed batch may be. */
+  batches: number;
   /** No step sees anything of a block. */
   isTimeless: boolean;
   depthMax: number;
@@ -74,6 +76,7 @@ const CONTENDED: Partial<Habits> = {
   listed: 0,
   dynamic: 0,
   creates: 0,
+  batches: 0,
   value: 0,
   depthMax: 2,
   stepsMax: 3,
@@ -123,14 +126,12 @@ export function makeWorld(
     if (mood === "young") return youngDraw(module, random, { contracts, senders, owners }, relay);
     return (sender, nonce) => drawTransaction(random, sender, nonce, scripts, habits);
   })();
-  const transactions = planTransactions(
-    module,
-    random,
-    senders,
-    draw,
-    isTimeless ? 0 : habits.rivals,
-    mood === "crossed" ? 4 : TRANSACTIONS_PER_SENDER,
-  );
+  const perSender = mood === "crossed" ? 4 : habits.batches > 0 ? 2 * TRANSACTIONS_PER_SENDER : TRANSACTIONS_PER_SENDER;
+  const transactions = planTransactions(module, random, senders, draw, {
+    rivals: isTimeless ? 0 : habits.rivals,
+    batches: habits.batches,
+    perSender,
+  });
   return {
     ...{ partitions, senders, contracts, scripts, transactions, owners: indexRanges({ ...evenRangeMap(partitions), pins }) },
     genesis: genesisOf(module, existing, pins),
@@ -152,6 +153,7 @@ function drawHabits(random: Random): Habits {
     isTimeless: false,
     depthMax: random.between(1, 3),
     stepsMax: random.between(1, 4),
+    batches: random.pick([0, 0, 0.5]),
   };
 }
 

@@ -148,7 +148,8 @@ export class FakeEngine implements Engine {
       const nonce = readU64(nonces, at + NONCE.nonce);
       const isNew = balanceOf(this.seen(fakeKey(CELL.account, sender))) === 0;
       if (nonce === 0 && isNew) this.fresh.add(hexOf(sender));
-      this.put(fakeNonceCell(sender, nonce + 1, nonces.slice(at + NONCE.hash, at + NONCE.hash + 32)));
+      const next = nonce + readU32(nonces, at + NONCE.following) + 1;
+      this.put(fakeNonceCell(sender, next, nonces.slice(at + NONCE.hash, at + NONCE.hash + 32)));
     }
     return at;
   }

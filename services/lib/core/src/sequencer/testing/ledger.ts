@@ -141,7 +141,8 @@ function applyRun(ledger: Ledger, partition: PartitionId, flush: number, transac
     const nonce = readU64(nonces, at + NONCE.nonce);
     const next = ledger.nonces.get(sender)?.next ?? 0;
     assert(nonce === next, `sender ${sender}: nonce ${nonce}, next is ${next}`);
-    ledger.nonces.set(sender, { next: nonce + 1, hash: nonces.slice(at + NONCE.hash, at + NONCE.hash + 32) });
+    const following = readU32(nonces, at + NONCE.following);
+    ledger.nonces.set(sender, { next: nonce + following + 1, hash: nonces.slice(at + NONCE.hash, at + NONCE.hash + 32) });
   }
   return last;
 }

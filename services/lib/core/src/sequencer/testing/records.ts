@@ -1,7 +1,7 @@
 /** Packed transaction records for tests and benchmarks. */
 import { concatBytes, writeU16, writeU32, writeU64 } from "../../bytes.ts";
 import { unionModes } from "../../modes/union-modes.ts";
-import { DECLARED_BYTES, MODE, TX, TX_HEADER_BYTES } from "../../transactions.ts";
+import { DECLARED_BYTES, MODE, TX, TX_HEADER_BYTES, TX_TYPE_CALL } from "../../transactions.ts";
 
 /** The account `number`; spread evenly over the address space, the same for the same number. */
 export function accountOf(number: number): Uint8Array {
@@ -20,15 +20,23 @@ export interface TestTransfer {
   rawBytes?: number;
   /** Another transaction at the same nonce. */
   salt?: number;
+  /** A call of a signed batch: which batch of its sender, and which of its calls. Its hash is the batch's but for the call. */
+  call?: [batch: number, call: number];
   /** Declared beside `to`: account and mode. */
   declared?: [account: number, mode: number][];
   /** The mode of `to`; default write. */
   mode?: number;
 }
 
-/** Hash of a test transaction: says who, which nonce, which salt. */
-export function transferHash({ sender, nonce, salt = 0 }: TestTransfer): Uint8Array {
+/** Hash of a test transaction: says who, which nonce or which call of which batch, which salt. */
+export function transferHash({ sender, nonce, salt = 0, call }: TestTransfer): Uint8Array {
   const hash = new Uint8Array(32);
+  if (call !== undefined) {
+    hash.set(transferHash({ sender, nonce: call[0], salt: salt + 1 }));
+    hash[30] = call[1] >>> 8;
+    hash[31] = call[1];
+    return hash;
+  }
   writeU32(hash, 0, Math.imul(sender * 31 + nonce * 7919 + salt + 1, 0x9e3779b1));
   writeU32(hash, 4, sender);
   writeU64(hash, 8, nonce);
@@ -42,7 +50,7 @@ export function transferRecord(transfer: TestTransfer): Uint8Array {
   const rawOffset = TX_HEADER_BYTES + set.length;
   const record = new Uint8Array(rawOffset + rawBytes);
   writeU32(record, TX.bytes, record.length);
-  record[TX.type] = 2;
+  record[TX.type] = transfer.call === undefined ? 2 : TX_TYPE_CALL;
   writeU16(record, TX.declared, set.length / DECLARED_BYTES);
   writeU32(record, TX.rawOffset, rawOffset);
   writeU64(record, TX.nonce, nonce);

@@ -29,7 +29,7 @@ async function measure(build: Exclude<EngineChoice, "auto">): Promise<void> {
   await fakeScheduler(bus);
   const log = noTelemetry().log;
   const workers = availableParallelism();
-  const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax } = LIMITS;
+  const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax, workerQueueSignaturesMax: queueSignaturesMax } = LIMITS;
   const gateway = await runGateway(
     {
       bus,
@@ -42,6 +42,7 @@ async function measure(build: Exclude<EngineChoice, "auto">): Promise<void> {
           workers,
           queueMax,
           queueBytesMax,
+          queueSignaturesMax,
           log,
           onLost: (error) => process.emitWarning(String(error)),
         }),

@@ -35,6 +35,7 @@ export function makeGateway(ports: GatewayPorts, limits: SendLimits & { batchMax
   const measureMs = telemetry.histogram("meridian.gateway.request.duration", "ms", "From the whole body to the whole answer");
 
   const answerWithRecords = async (body: Uint8Array<ArrayBuffer>, client: string, span: Span): Promise<RpcResponse> => {
+    if (ports.sends.submitter.isFull()) return tooMany("too many transactions are waiting: send again later");
     const running = ports.ingest.run(body);
     if (running === null) return tooMany("the gateway has too many transactions to decode: send again later");
     try {

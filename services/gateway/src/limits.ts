@@ -18,9 +18,16 @@ export interface Limits {
   /** An idle connection is kept open; longer than load balancers keep theirs. */
   idleMsMax: number;
 
-  /** Bodies that wait for a worker, and their bytes. */
+  /** Of a binary body: bytes, inputs and calls of all inputs. */
+  binaryBytesMax: number;
+  binaryCallsMax: number;
+  /** A worker gets so many inputs of a binary body at once: 11 ms of work. */
+  partInputs: number;
+
+  /** Bodies that wait for a worker, their bytes, and about how many signatures are in them: a second of work or two. */
   workerQueueMax: number;
   workerQueueBytesMax: number;
+  workerQueueSignaturesMax: number;
 
   /** EIP-7825. */
   transactionGasMax: number;
@@ -51,6 +58,13 @@ export interface Limits {
   /** eth_sendRawTransactionSync: how long to wait if the client does not say, and at most. geth: 20 s, 60 s. */
   syncMs: number;
   syncMsMax: number;
+  /** Calls whose receipts are streamed, over all responses; how long one waits, and then still for its client to read. */
+  streamCallsMax: number;
+  streamMsMax: number;
+  streamDrainMsMax: number;
+  /** A question to the archive that had no answer is asked again after this pause; transactions of one question. */
+  streamRetryMs: number;
+  outcomesMax: number;
   /** Acknowledged transactions that are remembered until an archive surely has them. */
   recentBytesMax: number;
   recentMsMax: number;
@@ -73,8 +87,12 @@ export const LIMITS: Limits = {
   headersMsMax: 10_000,
   requestMsMax: 30_000,
   idleMsMax: 120_000,
+  binaryBytesMax: 16 * MIB,
+  binaryCallsMax: 16_384,
+  partInputs: 256,
   workerQueueMax: 1_024,
   workerQueueBytesMax: 128 * MIB,
+  workerQueueSignaturesMax: 32_768,
   transactionGasMax: 16_777_216,
   transactionBytesMax: 131_072,
   callGasMax: 50_000_000,
@@ -91,6 +109,11 @@ export const LIMITS: Limits = {
   startMsMax: 60_000,
   syncMs: 20_000,
   syncMsMax: 60_000,
+  streamCallsMax: 500_000,
+  streamMsMax: 30_000,
+  streamDrainMsMax: 10_000,
+  streamRetryMs: 200,
+  outcomesMax: 16_384,
   recentBytesMax: 32 * MIB,
   recentMsMax: 10_000,
   stopMsMax: 4_000,

@@ -30,13 +30,17 @@ async function main(): Promise<void> {
   const { natsUrl: url, natsMonitorUrl: monitorUrl } = settings;
   const bus = await connectBus({ url, monitorUrl, name: `gateway ${instance}`, durability, log, ...streamLimitsOf(settings) });
   const workers = settings.workers ?? availableParallelism();
-  const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax } = LIMITS;
+  const queue = {
+    queueMax: LIMITS.workerQueueMax,
+    queueBytesMax: LIMITS.workerQueueBytesMax,
+    queueSignaturesMax: LIMITS.workerQueueSignaturesMax,
+  };
   const gateway = await runGateway(
     {
       bus,
       engine,
       telemetry,
-      startIngest: (limits) => startWorkerPool({ engine: choice, limits, workers, queueMax, queueBytesMax, log, onLost: fail }),
+      startIngest: (limits) => startWorkerPool({ engine: choice, limits, workers, ...queue, log, onLost: fail }),
     },
     {
       host: settings.httpHost,

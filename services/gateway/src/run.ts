@@ -2,6 +2,8 @@
 import type { Bus, ChainSettings, EngineModule, Headers, Telemetry } from "@meridian/core";
 import { serveHealth } from "@meridian/process";
 import type { Readiness } from "@meridian/process";
+import { ReceiptStreams } from "./binary/streams.ts";
+import { makeBinary } from "./binary/transactions.ts";
 import { adminOf } from "./chain/admin.ts";
 import { archiveReader } from "./chain/archive.ts";
 import { stateReader } from "./chain/state.ts";
@@ -66,7 +68,7 @@ export async function runGateway(ports: GatewayRunPorts, options: GatewayRunOpti
     gasLimitMax: limits.transactionGasMax,
     transactionBytesMax: limits.transactionBytesMax,
   };
-  const ingest = await ports.startIngest({ decode, batchMax: limits.batchMax });
+  const ingest = await ports.startIngest({ decode, batchMax: limits.batchMax, callsMax: limits.binaryCallsMax });
   const recent = makeRecent({ bytesMax: limits.recentBytesMax, ageMsMax: limits.recentMsMax });
   const submitter = new Submitter(bus.wire, view, telemetry, {
     ...limits,
@@ -84,7 +86,13 @@ export async function runGateway(ports: GatewayRunPorts, options: GatewayRunOpti
   };
   const untraced = readers({});
   const waits = makeReceiptWaits(view, untraced.archive, log);
-  const load = () => ({ decoding: ingest.queued(), submitting: submitter.inFlight(), waitingForReceipts: waits.waiting() });
+  const streams = new ReceiptStreams(view, untraced.archive, telemetry, limits);
+  const load = () => ({
+    decoding: ingest.queued(),
+    submitting: submitter.inFlight(),
+    waitingForReceipts: waits.waiting(),
+    streaming: streams.waiting(),
+  });
   const { settings, objects } = bus;
   const { version, hasAdmin = false } = options;
   if (hasAdmin) log.warn({ port: options.port }, "The admin namespace is on: whoever reaches this port can move accounts");
@@ -95,9 +103,11 @@ export async function runGateway(ports: GatewayRunPorts, options: GatewayRunOpti
   const countCalls = callCounter(telemetry);
   const calls = callRunner(methodsOf(hasAdmin), backendOf, telemetry, countCalls, limits);
   const sends = { backendOf, view, engine, submitter, recent, waits, calls, countCalls };
-  const gateway = makeGateway({ ingest, calls, sends, rate: rateLimit(limits.callsPerSecondMax), telemetry }, limits);
+  const rate = rateLimit(limits.callsPerSecondMax);
+  const gateway = makeGateway({ ingest, calls, sends, rate, telemetry }, limits);
+  const binary = makeBinary({ backendOf, view, engine, ingest, submitter, recent, streams, rate, telemetry, countCalls }, limits);
   const readiness = () => readinessOf(view, load());
-  const http = await serveHttp(gateway, limits, { ...options, readiness, log });
+  const http = await serveHttp({ gateway, binary }, limits, { ...options, readiness, log });
   const probes = await serveHealth(options.healthPort, readiness);
   observe(telemetry, view, ingest, http.connections);
   return {

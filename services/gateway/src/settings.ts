@@ -56,6 +56,14 @@ export const gatewaySettings = defineSettings({
     max: BODY_BYTES_LIMIT,
     help: "Bytes of a request's body.",
   },
+  binaryBytesMax: {
+    variable: "MERIDIAN_BINARY_BYTES_MAX",
+    kind: "integer",
+    default: LIMITS.binaryBytesMax,
+    min: 1_024,
+    max: 64 * 1024 * 1024,
+    help: "Bytes of a binary body.",
+  },
   batchMax: {
     variable: "MERIDIAN_BATCH_MAX",
     kind: "integer",
@@ -89,6 +97,6 @@ export const gatewaySettings = defineSettings({
 
 /** The limits that the settings change. */
 export function limitsOf(settings: SettingValues<typeof gatewaySettings>): Partial<Limits> {
-  const { callsPerSecondMax, connectionsMax, bodyBytesMax, batchMax, responseBytesMax, submitMsMax } = settings;
-  return { callsPerSecondMax, connectionsMax, bodyBytesMax, batchMax, responseBytesMax, submitMsMax };
+  const { callsPerSecondMax, connectionsMax, bodyBytesMax, binaryBytesMax, batchMax, responseBytesMax, submitMsMax } = settings;
+  return { callsPerSecondMax, connectionsMax, bodyBytesMax, binaryBytesMax, batchMax, responseBytesMax, submitMsMax };
 }

@@ -5,6 +5,7 @@ import { loadEngine } from "@meridian/engine";
 import { parseGwei } from "viem";
 import type { Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import { decodePart, joinParts } from "../src/binary/decode-part.ts";
 import { ingest } from "../src/ingest/ingest.ts";
 import type { Ingest } from "../src/ingest/worker-pool.ts";
 import type { Limits } from "../src/limits.ts";
@@ -49,6 +50,8 @@ export interface Rig {
 export interface RigOptions extends Partial<GatewayRunOptions> {
   /** Nobody leads when the gateway starts. */
   isSilent?: boolean;
+  /** Its workers have too much to do. */
+  isBusy?: boolean;
   limits?: Partial<Limits>;
   telemetry?: Telemetry;
 }
@@ -79,6 +82,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       startIngest: (limits): Promise<Ingest> =>
         Promise.resolve({
           run: (body) => Promise.resolve(ingest(body, engine, limits)),
+          runParts: (parts) => Promise.resolve(joinParts(parts.map((part) => decodePart(part, engine, limits)))),
+          isFull: () => options.isBusy === true,
           queued: () => 0,
           close: () => Promise.resolve(),
         }),

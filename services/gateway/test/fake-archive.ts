@@ -14,6 +14,7 @@ import type {
 import {
   concatBytes,
   hexOf,
+  outcomesBy,
   resultBytes,
   resultGasUsed,
   resultLogCount,
@@ -108,6 +109,8 @@ export class FakeArchive {
       }
       case "transactionAt":
         return { op: "transactionAt", transaction: this.#transactionsOf(this.#find(query.block))[query.index] ?? null };
+      case "outcomes":
+        return { op: "outcomes", outcomes: outcomesBy(query.keys, (hash) => this.#transaction(hash)) };
       case "logs":
         return { op: "logs", logs: this.#logs(query.filter) };
     }

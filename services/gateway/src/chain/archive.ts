@@ -10,7 +10,7 @@ import type {
   LogFilter,
   Wire,
 } from "@meridian/core";
-import { assert, concatBytes, txCount } from "@meridian/core";
+import { assert, concatBytes, IoError, OUTCOME_BYTES, outcomesAsked, txCount } from "@meridian/core";
 import { CODE, invalidParams, limitExceeded, refused } from "../rpc/errors.ts";
 import type { RpcError } from "../rpc/errors.ts";
 import { ask } from "./ask.ts";
@@ -30,6 +30,11 @@ export interface Archive {
   /** Transactions by packed hashes, in their order; null where one is unknown. */
   transactions(hashes: Uint8Array, atLeast: number): Promise<Read<(ArchiveTransaction | null)[]>>;
   transactionAt(block: number | Uint8Array, index: number, atLeast: number): Promise<Read<ArchiveTransaction | null>>;
+  /**
+   * What became of the transactions that packed keys name (core's outcomes.ts): six 32-bit words each.
+   * @throws IoError MALFORMED if the answer is not about all of them
+   */
+  outcomes(keys: Uint8Array, atLeast: number): Promise<Read<Uint32Array>>;
   logs(filter: LogFilter, atLeast: number): Promise<Read<ArchiveLog[]>>;
 }
 
@@ -96,11 +101,21 @@ export function archiveReader(wire: Wire, options: AskOptions): Archive {
       const reply = await query({ op: "transactionAt", block, index, atLeast });
       return "error" in reply ? reply : { value: reply.transaction };
     },
+    outcomes: async (keys, atLeast) => {
+      const reply = await query({ op: "outcomes", keys, atLeast });
+      return "error" in reply ? reply : { value: outcomeWords(keys, reply.outcomes) };
+    },
     logs: async (filter, atLeast) => {
       const reply = await query({ op: "logs", filter, atLeast });
       return "error" in reply ? reply : { value: reply.logs };
     },
   };
+}
+
+function outcomeWords(keys: Uint8Array, outcomes: Uint8Array): Uint32Array {
+  const bytes = outcomesAsked(keys) * OUTCOME_BYTES;
+  if (outcomes.length !== bytes) throw new IoError({ code: "MALFORMED", field: "outcomes", want: `${bytes} bytes` }, "never");
+  return new Uint32Array(outcomes.slice().buffer); // A copy: words must be aligned.
 }
 
 function archiveFailure(failure: ArchiveFailure): RpcError {

@@ -67,8 +67,8 @@ export function formatTransaction(records: Uint8Array, at: number, place: Place 
 }
 
 /**
- * Where a call stands in its signed batch, with the batch's signature and number of calls at call 0; at the others there are zeros,
- * because libraries expect a signature on every transaction.
+ * Where a call stands in its signed batch, with the batch's signature and number of calls at call 0; at the others there are
+ * zeros, because libraries expect a signature on every transaction.
  */
 function callFields(items: readonly RlpItem[]): Record<string, string> {
   const list = rlpNested(items, CALL_FIELDS.signature);

@@ -1,16 +1,20 @@
 /**
- * JSON-RPC over HTTP/1.1. Node's own server without a framework: one path needs no router, and a small request
+ * JSON-RPC over HTTP/1.1. Node's own server without a framework: two paths need no router, and a small request
  * takes 28 us with it, 36 us with fastify (docs/adr/0010-gateway-errors-and-limits.md). Bodies go straight into the buffer
- * that a worker gets.
+ * that a worker gets. One more path takes transactions in MessagePack (docs/BINARY-API.md).
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Headers, Logger } from "@meridian/core";
+import type { Logger } from "@meridian/core";
 import type { Readiness } from "@meridian/process";
+import { TRANSACTIONS_PATH } from "../binary/transactions.ts";
+import type { Binary } from "../binary/transactions.ts";
 import type { Gateway } from "../gateway.ts";
 import type { Limits } from "../limits.ts";
 import { corsHeaders, isHostAllowed, preflightHeaders } from "./access.ts";
+import { answerBinary } from "./binary.ts";
+import { mediaType, readBytes, traceHeaders } from "./request.ts";
 
 export interface HttpOptions {
   host: string;
@@ -30,14 +34,22 @@ export interface HttpServer {
 }
 
 const CONTENT_TYPES = ["application/json", "application/json-rpc", "application/jsonrequest"];
-const HINT = "Meridian answers Ethereum JSON-RPC here: POST application/json, for example eth_chainId.\n";
+const HINT = `Meridian answers Ethereum JSON-RPC here: POST application/json, for example eth_chainId.
+Many transactions at once: POST application/msgpack to ${TRANSACTIONS_PATH}.
+`;
 
-export async function serveHttp(gateway: Gateway, limits: Limits, options: HttpOptions): Promise<HttpServer> {
+/** What answers a POST, by its path. */
+export interface Answerers {
+  gateway: Gateway;
+  binary: Binary;
+}
+
+export async function serveHttp(answerers: Answerers, limits: Limits, options: HttpOptions): Promise<HttpServer> {
   let connections = 0;
   const server = createServer(
     { requestTimeout: limits.requestMsMax, headersTimeout: limits.headersMsMax, keepAliveTimeout: limits.idleMsMax },
     (request, response) => {
-      handle(request, response, gateway, limits, options).catch((error: unknown) => {
+      handle(request, response, answerers, limits, options).catch((error: unknown) => {
         // A client that went away in the middle of its body is nothing to report.
         if (!request.destroyed) options.log.error({ error: String(error) }, "A request failed.");
         response.destroy();
@@ -79,7 +91,7 @@ async function closeServer(server: Server, msMax: number): Promise<void> {
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  gateway: Gateway,
+  { gateway, binary }: Answerers,
   limits: Limits,
   options: HttpOptions,
 ): Promise<void> {
@@ -96,6 +108,7 @@ async function handle(
     case "HEAD":
       return plain(response, 200, HINT);
     case "POST":
+      if (path === TRANSACTIONS_PATH) return answerBinary(request, response, binary, limits.binaryBytesMax);
       return answerPost(request, response, gateway, limits);
     default:
       return refuse(request, response, 405, "method not allowed");
@@ -103,7 +116,7 @@ async function handle(
 }
 
 async function answerPost(request: IncomingMessage, response: ServerResponse, gateway: Gateway, limits: Limits): Promise<void> {
-  const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
+  const type = mediaType(request);
   if (type === undefined || !CONTENT_TYPES.includes(type)) {
     return refuse(request, response, 415, "invalid content type, only application/json is supported");
   }
@@ -115,36 +128,6 @@ async function answerPost(request: IncomingMessage, response: ServerResponse, ga
   const retry = answer.status === 429 ? { "retry-after": "1" } : {};
   response.writeHead(answer.status, { "content-type": "application/json", "content-length": bytes.length, ...retry });
   response.end(bytes);
-}
-
-/** The whole body in a buffer of its own, or why it is refused. @throws if the client goes away before its end */
-async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Uint8Array<ArrayBuffer> | string> {
-  const declared = request.headers["content-length"];
-  const length = declared === undefined ? 0 : Number(declared);
-  if (length > bytesMax) return `content length too large (${length}>${bytesMax})`;
-  let buffer = new Uint8Array(length);
-  let end = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    if (end + chunk.length > bytesMax) return `content length too large (more than ${bytesMax})`;
-    if (end + chunk.length > buffer.length) {
-      const larger = new Uint8Array(Math.max(end + chunk.length, Math.min(buffer.length * 2, bytesMax)));
-      larger.set(buffer.subarray(0, end));
-      buffer = larger;
-    }
-    buffer.set(chunk, end);
-    end += chunk.length;
-  }
-  return end === buffer.length ? buffer : buffer.slice(0, end);
-}
-
-/** W3C trace context, so that a client's trace goes on here. */
-function traceHeaders({ headers }: IncomingMessage): Headers {
-  const trace: Headers = {};
-  for (const name of ["traceparent", "tracestate"]) {
-    const value = headers[name];
-    if (typeof value === "string") trace[name] = value;
-  }
-  return trace;
 }
 
 function answerProbe(path: string, response: ServerResponse, readiness: () => Readiness): void {

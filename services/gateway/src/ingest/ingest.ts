@@ -3,15 +3,17 @@
  * is packed too: the records, and the answer as it will read if everything is accepted, so that the main thread does nothing
  * for a single transaction unless it is refused.
  */
-import type { Decoded, DecodeLimits, EngineModule } from "@meridian/core";
-import { DECODE, DECODE_NO_CALL, TX, txHasValue, txOffsets, txRaw, txType, writeU32 } from "@meridian/core";
+import type { Decoded, EngineModule } from "@meridian/core";
+import { DECODE, DECODE_NO_CALL, TX, txOffsets, writeU32 } from "@meridian/core";
+import type { PartLimits } from "../binary/decode-part.ts";
 import { hexData } from "../format/hex.ts";
-import { valueOf } from "../format/transaction.ts";
 import { ANSWER_START, errorText, readBody } from "../rpc/envelope.ts";
 import type { Call, Item } from "../rpc/envelope.ts";
 import type { RpcError } from "../rpc/errors.ts";
 import { data, looseCount, optional, parseParams, required } from "../rpc/params.ts";
 import { decodeRefusal, refusedFor } from "./refusals.ts";
+import { findValues } from "./values.ts";
+import type { Values } from "./values.ts";
 
 export const SEND = "eth_sendRawTransaction";
 export const SEND_SYNC = "eth_sendRawTransactionSync";
@@ -20,12 +22,12 @@ export const isSend = (method: string): boolean => method === SEND || method ===
 /** What an item of the body is: finished text, a transaction or one to wait for (by its record), another call (by its number). */
 export const ITEM = { text: 0, send: 1, sync: 2, other: 3 } as const;
 /**
- * Numbers of one item in `Ingested.items`: kind, start and end of its text in `answer`, number of its first record or of its other
- * call, number of its records (one for each call of a signed batch).
+ * Numbers of one item in `Ingested.items`: kind, start and end of its text in `answer`, number of its first record or of its
+ * other call, number of its records (one for each call of a signed batch).
  */
 export const ITEM_NUMBERS = 5;
 
-export interface Ingested {
+export interface Ingested extends Values {
   isBatch: boolean;
   /** Packed transaction records, in the order of the calls. */
   records: Uint8Array;
@@ -37,13 +39,9 @@ export interface Ingested {
   others: Call[];
   /** Milliseconds that each synchronous send whose transaction is valid wants to wait, in order; null for the default. */
   syncMs: (number | null)[];
-  /** Numbers of the records that carry value, and the value of each (b32, big-endian). */
-  valued: Uint32Array;
-  values: Uint8Array;
 }
 
-export interface IngestLimits {
-  decode: DecodeLimits;
+export interface IngestLimits extends PartLimits {
   batchMax: number;
 }
 
@@ -92,7 +90,7 @@ export function ingest(body: Uint8Array, engine: Pick<EngineModule, "decode">, l
     ...writer.done(),
     others,
     syncMs,
-    ...findValues(records, offsets),
+    ...findValues(records),
   };
 }
 
@@ -165,21 +163,6 @@ function parseSend(
   const [raw, waitMs] = parsed.args as [Uint8Array, number | undefined];
   packed.set(raw, at);
   return { bytes: raw.length, waitMs: waitMs ?? null };
-}
-
-/** The values that transactions carry; the record itself only says that there is one. */
-function findValues(records: Uint8Array, offsets: Uint32Array): { valued: Uint32Array; values: Uint8Array } {
-  const numbers: number[] = [];
-  offsets.forEach((at, number) => {
-    if (txHasValue(records, at)) numbers.push(number);
-  });
-  const values = new Uint8Array(numbers.length * 32);
-  numbers.forEach((number, index) => {
-    const at = offsets[number] ?? 0;
-    const value = valueOf(txRaw(records, at), txType(records, at));
-    values.set(value, index * 32 + 32 - value.length);
-  });
-  return { valued: Uint32Array.from(numbers), values };
 }
 
 /** Writes the answer and notes where each item's text stands in it. */

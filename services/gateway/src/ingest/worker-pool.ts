@@ -2,24 +2,32 @@
  * The gateway's worker threads: one message port each and a bound on what waits. No library: a pool of one function with
  * transferred buffers is these lines, and a request of one transaction costs 15 us here.
  *
- * W1. At most `queueMax` bodies and `queueBytesMax` bytes wait or run; a further one is refused at once.
+ * W1. At most `queueMax` bodies (or parts of bodies), `queueBytesMax` bytes and about `queueSignaturesMax` signatures wait or
+ *     run, unless it is one body alone; a further one is refused at once.
  * W2. A worker that dies fails what it had; another one takes its place.
+ * W3. Parts of a body go to the workers that have least to do, so one large body uses all of them.
  */
 import { Worker } from "node:worker_threads";
 import type { Logger } from "@meridian/core";
-import { IoError } from "@meridian/core";
+import { assert, IoError } from "@meridian/core";
+import { joinParts } from "../binary/decode-part.ts";
+import type { Part, PartRequest } from "../binary/decode-part.ts";
 import type { Ingested } from "./ingest.ts";
-import type { WorkerCommand, WorkerReply, WorkerRequest, WorkerSettings } from "./worker.ts";
+import type { WorkerCommand, WorkerReply, WorkerRequest, WorkerResult, WorkerSettings, WorkerTask } from "./worker.ts";
 
-/** What turns bodies into packed records: the pool, or in tests the same function in this thread. */
+/** What turns bodies into packed records: the pool, or in tests the same functions in this thread. */
 export interface Ingest {
   /**
-   * @param body  handed over: the caller may not use it afterwards
+   * @param body  JSON; handed over: the caller may not use it afterwards
    * @returns null if too much waits
    * @throws IoError WORKER_LOST, WORKER_BUG
    */
   run(body: Uint8Array<ArrayBuffer>): Promise<Ingested> | null;
-  /** Bodies that wait or run. */
+  /** The same for a binary body, cut into parts. */
+  runParts(parts: readonly PartRequest[]): Promise<Part> | null;
+  /** So much waits that a further body is refused. */
+  isFull(): boolean;
+  /** Bodies and parts that wait or run. */
   queued(): number;
   close(): Promise<void>;
 }
@@ -28,20 +36,29 @@ export interface WorkerPoolOptions extends WorkerSettings {
   workers: number;
   queueMax: number;
   queueBytesMax: number;
+  queueSignaturesMax: number;
   log: Logger;
   /** A worker is gone and no other could take its place: the process is of no more use. */
   onLost(error: unknown): void;
 }
 
-interface Waiting {
+/** What a task takes: memory, and signatures to recover, which take the time. */
+interface Cost {
   bytes: number;
-  resolve: (ingested: Ingested) => void;
+  signatures: number;
+}
+interface Waiting extends Cost {
+  resolve: (result: WorkerResult) => void;
   reject: (error: Error) => void;
 }
 interface Seat {
   worker: Worker;
   waiting: Map<number, Waiting>;
+  signatures: number;
 }
+
+/** JSON of one transfer is longer; of anything smaller there are not many. */
+const JSON_BYTES_OF_ONE = 400;
 
 /** Resolves when every worker has its engine. @throws IoError WORKER_LOST if one cannot start */
 export async function startWorkerPool(options: WorkerPoolOptions): Promise<Ingest> {
@@ -68,6 +85,7 @@ class WorkerPool implements Ingest {
   #nextId = 1;
   #queued = 0;
   #queuedBytes = 0;
+  #queuedSignatures = 0;
   #isClosed = false;
 
   constructor(options: WorkerPoolOptions) {
@@ -75,21 +93,48 @@ class WorkerPool implements Ingest {
   }
 
   run(body: Uint8Array<ArrayBuffer>): Promise<Ingested> | null {
-    const { queueMax, queueBytesMax } = this.#options;
-    const { length: bytes } = body;
-    const isFull = this.#queued >= queueMax || (this.#queued > 0 && this.#queuedBytes + bytes > queueBytesMax);
-    const seat = this.#leastBusy();
-    if (this.#isClosed || isFull || seat === null) return null;
-    const id = this.#nextId++;
-    this.#queued++;
-    this.#queuedBytes += bytes;
-    const result = new Promise<Ingested>((resolve, reject) => seat.waiting.set(id, { bytes, resolve, reject }));
-    seat.worker.postMessage({ id, body } satisfies WorkerRequest, [body.buffer]);
-    return result;
+    const cost = { bytes: body.length, signatures: Math.ceil(body.length / JSON_BYTES_OF_ONE) };
+    return this.#hasRoom(cost) ? this.#send<Ingested>({ json: body }, body.buffer, cost) : null;
+  }
+
+  runParts(parts: readonly PartRequest[]): Promise<Part> | null {
+    const costs = parts.map(({ bins, count }) => ({ bytes: bins.length, signatures: count }));
+    const whole = { bytes: 0, signatures: 0 };
+    for (const { bytes, signatures } of costs) {
+      whole.bytes += bytes;
+      whole.signatures += signatures;
+    }
+    if (!this.#hasRoom(whole)) return null;
+    return Promise.all(parts.map((part, index) => this.#send<Part>({ part }, part.bins.buffer, costs[index]!))).then(joinParts);
+  }
+
+  isFull(): boolean {
+    return !this.#hasRoom({ bytes: 1, signatures: 1 });
   }
 
   queued(): number {
     return this.#queued;
+  }
+
+  #hasRoom({ bytes, signatures }: Cost): boolean {
+    const { queueMax, queueBytesMax, queueSignaturesMax } = this.#options;
+    if (this.#isClosed || this.#seats.size === 0 || this.#queued >= queueMax) return false;
+    if (this.#queued === 0) return true;
+    return this.#queuedBytes + bytes <= queueBytesMax && this.#queuedSignatures + signatures <= queueSignaturesMax;
+  }
+
+  #send<Result extends WorkerResult>(task: WorkerTask, buffer: ArrayBuffer, cost: Cost): Promise<Result> {
+    const seat = this.#leastBusy();
+    const id = this.#nextId++;
+    this.#queued++;
+    this.#queuedBytes += cost.bytes;
+    this.#queuedSignatures += cost.signatures;
+    seat.signatures += cost.signatures;
+    const result = new Promise<Result>((resolve, reject) => {
+      seat.waiting.set(id, { ...cost, resolve: (result) => resolve(result as Result), reject });
+    });
+    seat.worker.postMessage({ id, ...task } satisfies WorkerRequest, [buffer]);
+    return result;
   }
 
   async close(): Promise<void> {
@@ -102,7 +147,7 @@ class WorkerPool implements Ingest {
     const { engine, limits } = this.#options;
     const workerData: WorkerSettings = { engine, limits };
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData, name: "ingest" });
-    const seat: Seat = { worker, waiting: new Map() };
+    const seat: Seat = { worker, waiting: new Map(), signatures: 0 };
     await new Promise<void>((resolve, reject) => {
       let cause: Error | undefined;
       worker.on("error", (error: Error) => (cause = error));
@@ -119,15 +164,15 @@ class WorkerPool implements Ingest {
     });
   }
 
-  #leastBusy(): Seat | null {
-    let best: Seat | null = null;
-    for (const seat of this.#seats) if (best === null || seat.waiting.size < best.waiting.size) best = seat;
-    return best;
+  #leastBusy(): Seat {
+    const [first, ...others] = this.#seats;
+    assert(first !== undefined, "a task without a worker");
+    return others.reduce((best, seat) => (seat.signatures < best.signatures ? seat : best), first);
   }
 
   #receive(seat: Seat, reply: Exclude<WorkerReply, { ready: unknown }>): void {
     const waiting = this.#settle(seat, reply.id);
-    if ("ingested" in reply) waiting?.resolve(reply.ingested);
+    if ("result" in reply) waiting?.resolve(reply.result);
     else waiting?.reject(new IoError({ code: "WORKER_BUG", text: reply.bug }, "never"));
   }
 
@@ -145,6 +190,8 @@ class WorkerPool implements Ingest {
     seat.waiting.delete(id);
     this.#queued--;
     this.#queuedBytes -= waiting.bytes;
+    this.#queuedSignatures -= waiting.signatures;
+    seat.signatures -= waiting.signatures;
     return waiting;
   }
 }

@@ -105,15 +105,15 @@ async function submitAll(ingested: Ingested, headers: Headers, ports: SendPorts)
 }
 
 /**
- * A signed batch with a call that is refused is refused itself, with the first such call's words: nothing of it is sent, or, if the
- * scheduler refused, not all of it was taken and the client sends it again.
+ * A signed batch with a call that is refused is refused itself, with the first such call's words: nothing of it is sent, or, if
+ * the scheduler refused, not all of it was taken and the client sends it again.
  */
 function refuseWholeBatches({ items }: Ingested, refusals: Refusals): Refusals {
   for (let at = 0; refusals.size > 0 && at < items.length; at += ITEM_NUMBERS) {
     const [first, count] = [items[at + 3]!, items[at + 4]!];
     const numbers = Array.from({ length: count }, (_, call) => first + call);
     const call = numbers.findIndex((number) => refusals.has(number));
-    const error = refusals.get(first + call);
+    const error = call < 0 ? undefined : refusals.get(first + call);
     if (count < 2 || error === undefined || numbers.every((number) => refusals.get(number) === refusals.get(first))) continue;
     const named = refusedFor(call, error);
     for (const number of numbers) refusals.set(number, named);

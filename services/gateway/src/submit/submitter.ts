@@ -7,20 +7,23 @@
  * S3. Requests that share a message do not wait for each other's nonce gaps: such a message refuses gaps at once, and what it
  *     refuses goes again alone.
  * S4. Order of one client's requests is kept: messages go out in the order in which requests came.
+ * S5. A request that is larger than a message is cut between records. Its messages go out behind each other without waiting; one
+ *     that overtook another, because that was sent again, finds a gap, and goes again when all have their answers.
  */
 import { decodeSubmitReply, SUBJECT } from "@meridian/bus";
 import type { Headers, Span, Telemetry, Wire } from "@meridian/core";
 import { assert, concatBytes, GAP_HEADER, IoError, isIoError, SUBMIT } from "@meridian/core";
 import type { ChainView } from "../chain/view.ts";
 import { VERDICT } from "../ingest/refusals.ts";
-import { selectRecords } from "./records.ts";
+import { cutRecords, selectRecords } from "./records.ts";
+import type { Records } from "./records.ts";
 
 /** The transactions of one request. */
-export interface Submission {
-  records: Uint8Array;
-  count: number;
+export interface Submission extends Records {
   /** Trace context of the request. */
   headers: Headers;
+  /** A nonce ahead of its turn may be refused at once. */
+  refusesGaps?: boolean;
 }
 /** One code for each record, SUBMIT or VERDICT, and its detail. */
 export interface Verdicts {
@@ -31,7 +34,7 @@ export interface Verdicts {
 export interface SubmitterOptions {
   /** How long the first request of a message waits for others. */
   mergeMs: number;
-  /** A message with as many bytes goes at once. */
+  /** A message with as many bytes goes at once, and a request of more is cut. */
   mergeBytesMax: number;
   /** Of one attempt: longer than the scheduler waits for a nonce gap. */
   attemptMsMax: number;
@@ -42,8 +45,12 @@ export interface SubmitterOptions {
 }
 
 interface Waiting extends Submission {
-  resolve: (verdicts: Verdicts) => void;
+  resolve: (delivered: Delivered) => void;
   reject: (error: unknown) => void;
+}
+interface Delivered extends Verdicts {
+  /** Gaps were refused at once although they may wait. */
+  mayGoAgain: boolean;
 }
 /** What one message came to; without verdicts if there was no usable answer. */
 interface Attempt {
@@ -77,6 +84,11 @@ export class Submitter {
     return this.#inFlight;
   }
 
+  /** So many wait that whoever brings more should come back later. */
+  isFull(): boolean {
+    return this.#inFlight >= this.#options.inFlightMax;
+  }
+
   async submit(submission: Submission): Promise<Verdicts> {
     const { count } = submission;
     if (count === 0) return verdictsOf(0, SUBMIT.accepted);
@@ -84,10 +96,42 @@ export class Submitter {
     if (isFull) return verdictsOf(count, SUBMIT.busy);
     this.#inFlight += count;
     try {
-      return await new Promise<Verdicts>((resolve, reject) => this.#enqueue({ ...submission, resolve, reject }));
+      return await this.#submitParts(submission);
     } finally {
       this.#inFlight -= count;
     }
+  }
+
+  async #submitParts(submission: Submission): Promise<Verdicts> {
+    const parts = cutRecords(submission, this.#options.mergeBytesMax);
+    const deliveries = parts.map(
+      (part) => new Promise<Delivered>((resolve, reject) => this.#enqueue({ ...submission, ...part, resolve, reject })),
+    );
+    const delivered = await Promise.all(deliveries);
+    // What had no room leaves a gap that nothing will close.
+    if (!delivered.some(({ codes }) => codes.some(hadNoRoom))) {
+      for (const [index, part] of parts.entries()) {
+        const { codes, details, mayGoAgain } = delivered[index]!;
+        if (mayGoAgain || index > 0) await this.#sendGaps(part, { codes, details }, submission.headers);
+      }
+    }
+    const [first] = delivered;
+    return delivered.length === 1 && first !== undefined ? first : joinVerdicts(delivered);
+  }
+
+  /** Gaps that were refused at once get their time; their verdicts are put into the place of the first ones. */
+  async #sendGaps({ records }: Records, { codes, details }: Verdicts, headers: Headers): Promise<void> {
+    const gaps = numbersOf(codes, SUBMIT.nonceTooHigh);
+    if (gaps.length === 0) return;
+    const wanted = new Set(gaps);
+    const alone = selectRecords(records, (number) => wanted.has(number));
+    const span = this.#telemetry.span("submit", { kind: "client", parent: headers });
+    const again = await this.#send(alone, gaps.length, span, false);
+    span.end();
+    gaps.forEach((number, index) => {
+      codes[number] = again.codes[index]!;
+      details[number] = again.details[index]!;
+    });
   }
 
   #enqueue(submission: Waiting): void {
@@ -121,30 +165,16 @@ export class Submitter {
     try {
       const records = isShared ? concatBytes(group.map((submission) => submission.records)) : first.records;
       const count = group.reduce((sum, submission) => sum + submission.count, 0);
-      const verdicts = await this.#send(records, count, span, isShared);
+      const refusesGaps = isShared || first.refusesGaps === true;
+      const verdicts = await this.#send(records, count, span, refusesGaps);
       span.end();
-      await Promise.all(cutApart(group, verdicts).map(([submission, own]) => this.#settle(submission, own, isShared)));
+      for (const [submission, own] of cutApart(group, verdicts)) {
+        submission.resolve({ ...own, mayGoAgain: refusesGaps && submission.refusesGaps !== true });
+      }
     } catch (error) {
       span.end(error);
       for (const { reject } of group) reject(error);
     }
-  }
-
-  /** Hands a request its verdicts; gaps that were refused only because the message was shared get their time first. */
-  async #settle(submission: Waiting, { codes, details }: Verdicts, wasShared: boolean): Promise<void> {
-    const gaps = wasShared ? numbersOf(codes, SUBMIT.nonceTooHigh) : [];
-    if (gaps.length > 0) {
-      const wanted = new Set(gaps);
-      const records = selectRecords(submission.records, (number) => wanted.has(number));
-      const span = this.#telemetry.span("submit", { kind: "client", parent: submission.headers });
-      const again = await this.#send(records, gaps.length, span, false);
-      span.end();
-      gaps.forEach((number, index) => {
-        codes[number] = again.codes[index]!;
-        details[number] = again.details[index]!;
-      });
-    }
-    submission.resolve({ codes, details });
   }
 
   /** Sends one message until it has an answer or its time is over. */
@@ -239,6 +269,30 @@ function mustAskAgain({ codes }: Verdicts, wasSent: boolean): boolean {
 
 function verdictsOf(count: number, code: number): Verdicts {
   return { codes: new Uint8Array(count).fill(code), details: new Float64Array(count) };
+}
+
+/** Refused for what it met, not for what it is. */
+const hadNoRoom = (code: number): boolean => NO_ROOM.includes(code);
+const NO_ROOM: readonly number[] = [
+  SUBMIT.senderLimit,
+  SUBMIT.busy,
+  SUBMIT.partitionFull,
+  SUBMIT.partitionSilent,
+  SUBMIT.logFull,
+  VERDICT.notSent,
+  VERDICT.unknown,
+];
+
+function joinVerdicts(parts: readonly Verdicts[]): Verdicts {
+  const count = parts.reduce((sum, { codes }) => sum + codes.length, 0);
+  const [codes, details] = [new Uint8Array(count), new Float64Array(count)];
+  let at = 0;
+  for (const part of parts) {
+    codes.set(part.codes, at);
+    details.set(part.details, at);
+    at += part.codes.length;
+  }
+  return { codes, details };
 }
 
 function cutApart(group: readonly Waiting[], { codes, details }: Verdicts): [Waiting, Verdicts][] {

@@ -22,7 +22,7 @@ import { cellKey } from "../chain/state.ts";
 import type { Read, State } from "../chain/state.ts";
 import { bigNumber } from "../format/hex.ts";
 import { checksumAddress } from "../format/address.ts";
-import type { Ingested } from "../ingest/ingest.ts";
+import type { Values } from "../ingest/values.ts";
 import { refused } from "../rpc/errors.ts";
 import type { RpcError } from "../rpc/errors.ts";
 
@@ -30,8 +30,11 @@ import type { RpcError } from "../rpc/errors.ts";
  * Reads each sender's balance and next nonce once, in one request to each partition.
  * @returns by the record's number: why it is refused
  */
-export async function checkValues(ingested: Ingested, state: State, engine: EngineModule): Promise<Map<number, RpcError>> {
-  const { records, valued, values } = ingested;
+export async function checkValues(
+  { records, valued, values }: Values & { records: Uint8Array },
+  state: State,
+  engine: EngineModule,
+): Promise<Map<number, RpcError>> {
   const refusals = new Map<number, RpcError>();
   if (valued.length === 0) return refusals;
   const offsets = txOffsets(records);

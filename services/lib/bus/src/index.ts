@@ -32,6 +32,7 @@ export {
   encodeReport,
   encodeSubmitReply,
 } from "./codec/messages.ts";
+export { pack, unpack } from "./codec/pack.ts";
 export { PAYLOAD_BYTES_MAX } from "./limits.ts";
 export { MemoryBus, MemoryFaults, MemoryServer, memoryBus, memoryServer } from "./memory/index.ts";
 export type { MemoryConnectOptions, MemoryServerOptions, StoreFault, StreamName, WireFate } from "./memory/index.ts";

@@ -17,9 +17,10 @@ const APPEND_MS_MAX = 1_500;
 /** A process that starts may take this long; it looks for its chain every 200 ms. */
 const START_MS_MAX = 400;
 
-/** A message that ends groups. */
-interface End {
-  n: number;
+/** A lock in one log: the messages that begin and end its group, and when the second came. */
+interface Lock {
+  beginN: number;
+  endN: number;
   atMs: number;
 }
 
@@ -29,8 +30,10 @@ export class LockWatch {
   #read = 0;
   /** When the groups without an end were begun. */
   readonly #open = new Map<string, number>();
-  /** By partition; the first of each is the newest one that every process must have applied. */
-  readonly #ends = new Map<PartitionId, End[]>();
+  /** By partition and group: the message that begins it. */
+  readonly #begun = new Map<string, number>();
+  /** By partition, those whose group has an end, in its order. */
+  readonly #locks = new Map<PartitionId, Lock[]>();
 
   constructor(times: Times) {
     this.#times = times;
@@ -47,17 +50,21 @@ export class LockWatch {
 
   #take(payload: Uint8Array, atMs: number): void {
     const { partition, n, flush, entries } = decodeLogMessage(payload).message;
-    let isEnd = false;
     for (const entry of entries) {
       if (entry.kind === "group") this.#open.set(keyOf({ flush, index: entry.index }), atMs);
+      if (entry.kind === "group" || entry.kind === "lock") {
+        this.#begun.set(`${partition} ${keyOf({ flush, index: entry.index })}`, n);
+      }
       if (!endsGroup(entry)) continue;
-      this.#open.delete(keyOf(entry.group));
-      isEnd = true;
+      const group = keyOf(entry.group);
+      this.#open.delete(group);
+      const beginN = this.#begun.get(`${partition} ${group}`);
+      if (beginN === undefined) continue;
+      this.#begun.delete(`${partition} ${group}`); // Of several ends the first counts.
+      const locks = this.#locks.get(partition) ?? [];
+      this.#locks.set(partition, locks);
+      locks.push({ beginN, endN: n, atMs });
     }
-    if (!isEnd) return;
-    const ends = this.#ends.get(partition) ?? [];
-    this.#ends.set(partition, ends);
-    ends.push({ n, atMs });
   }
 
   /** A leader that is new has to take over first, and gives a group its time anew. */
@@ -74,15 +81,14 @@ export class LockWatch {
   #lateProcess(system: System, nowMs: number): string | null {
     const dueMs = nowMs - LATE_MS_MAX;
     if (dueMs < this.#times.quietMs) return null;
-    for (const ends of this.#ends.values()) while ((ends[1]?.atMs ?? Infinity) <= dueMs) ends.shift();
     for (const { name, partition, isUp, startedAtMs } of system.members) {
       if (!isUp || partition === null) continue;
       const actor = system.actors.get(name);
       const beganMs = actor === undefined ? Math.max(startedAtMs, this.#times.quietMs) : startedAtMs;
       if (nowMs < beganMs + START_MS_MAX) continue;
-      const end = this.#ends.get(partition)?.[0];
       const n = actor?.status().n ?? 0;
-      if (end !== undefined && end.atMs <= dueMs && n < end.n) return `${name} at message ${n} holds what message ${end.n} ended`;
+      const held = this.#locks.get(partition)?.findLast(({ beginN, endN, atMs }) => beginN <= n && n < endN && atMs <= dueMs);
+      if (held !== undefined) return `${name} at message ${n} holds what message ${held.endN} ended`;
     }
     return null;
   }

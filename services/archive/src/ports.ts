@@ -58,6 +58,8 @@ export interface ArchiveLimits {
   /** Headers or transaction hashes of one query. */
   headersMax: number;
   hashesMax: number;
+  /** Transactions of one query for outcomes. */
+  outcomesMax: number;
   logBlocksMax: number;
   logsMax: number;
   /** Values in one place of a log filter. */
@@ -98,6 +100,7 @@ export const ARCHIVE_LIMITS: Readonly<ArchiveLimits> = {
   searchMs: 8,
   headersMax: 1_024,
   hashesMax: 1_024,
+  outcomesMax: 16_384,
   logBlocksMax: 10_000,
   logsMax: 10_000,
   filterValuesMax: 1_000,

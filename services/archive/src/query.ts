@@ -6,7 +6,7 @@
  * Q3. A reply fits one message. A body that does not is cut, and asked for in parts.
  */
 import { ARCHIVE_QUEUE, decodeArchiveQuery, encodeArchiveReply, PAYLOAD_BYTES_MAX, SUBJECT } from "@meridian/bus";
-import { concatBytes, isIoError } from "@meridian/core";
+import { concatBytes, isIoError, outcomesAsked } from "@meridian/core";
 import type { ArchiveBlock, ArchiveQuery, ArchiveReply, ArchiveTransaction, WireMessage } from "@meridian/core";
 import type { StoredBlock, StoredTransaction } from "@meridian/store";
 import type { ArchiveMetrics } from "./metrics.ts";
@@ -118,6 +118,8 @@ class Answerer {
         return this.#transactions(query);
       case "transactionAt":
         return this.#transactionAt(query);
+      case "outcomes":
+        return this.#outcomes(query);
       case "logs":
         return this.#search.answer(query.filter);
     }
@@ -195,6 +197,13 @@ class Answerer {
     if (block !== null && "op" in block) return block;
     const found = block === null ? null : this.#ports.store.transaction(block, index);
     return { op: "transactionAt", transaction: found && transactionOf(found) };
+  }
+
+  /** Of what is in blocks; who asks knows from the leader's answer whether the others are still to come. */
+  #outcomes({ keys }: Query<"outcomes">): ArchiveReply {
+    const { outcomesMax } = this.#limits;
+    if (outcomesAsked(keys) > outcomesMax) return failed({ code: "RANGE_TOO_LARGE", limit: outcomesMax });
+    return { op: "outcomes", outcomes: this.#ports.store.outcomes(keys) };
   }
 
   async #transactions({ hashes }: Query<"transactions">): Promise<ArchiveReply> {

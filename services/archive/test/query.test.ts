@@ -1,5 +1,5 @@
 /** Every query, its waits and its limits. */
-import { hexOf, resultLogs, TX, txBytes, txCount } from "@meridian/core";
+import { hexOf, OUTCOME_BYTES, packOutcomeKeys, resultLogs, TX, txBytes, txCount } from "@meridian/core";
 import type { ArchiveLog, ArchiveQuery, ArchiveReply, AssembledBlock, LogFilter } from "@meridian/core";
 import { bytesFrom } from "@meridian/core/blocks/testing";
 import type { TestLog } from "@meridian/core/blocks/testing";
@@ -276,6 +276,22 @@ describe("logs", () => {
     const got = await Promise.all(Array.from({ length: 8 }, () => ask({ op: "logs", filter: none, atLeast: 0 })));
     expect(new Set(got.map((reply) => reply.logs.length))).toEqual(new Set([allOf(rig.blocks.slice(0, 21)).length]));
   });
+});
+
+test("outcomes: in blocks, in none yet, too many", async () => {
+  await startAt(20, { limits: { outcomesMax: 3 } });
+  const block = busy();
+  const keys = packOutcomeKeys([
+    { hash: hashAt(block, 1), count: 1 },
+    { hash: bytesFrom(32, 1), count: 2 },
+  ]);
+  const { outcomes } = await ask({ op: "outcomes", keys, atLeast: 20 });
+  const result = block.results.subarray(block.resultOffsets[1]);
+  const want = new Uint8Array(3 * OUTCOME_BYTES);
+  want.set([block.number + 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, ...result.subarray(16, 24)]);
+  expect(hexOf(outcomes)).toBe(hexOf(want));
+  const more = packOutcomeKeys([{ hash: bytesFrom(32, 1), count: 4 }]);
+  expect(await failureOf({ op: "outcomes", keys: more, atLeast: 0 })).toEqual({ code: "RANGE_TOO_LARGE", limit: 3 });
 });
 
 test("what was removed is said to be pruned", async () => {

@@ -106,6 +106,18 @@ export {
 } from "./results.ts";
 export type { LogView } from "./results.ts";
 export {
+  OUTCOME,
+  OUTCOME_BYTES,
+  OUTCOME_KEY,
+  OUTCOME_KEY_BYTES,
+  callNumber,
+  outcomesAsked,
+  outcomesBy,
+  packOutcomeKeys,
+  setCallNumber,
+  setOutcome,
+} from "./outcomes.ts";
+export {
   DECLARED_BYTES,
   ATTEMPTS_MAX,
   MODE,

@@ -161,6 +161,7 @@ export type ArchiveQuery =
   | { op: "headers"; first: number; count: number; atLeast: number }
   | { op: "transactions"; hashes: Uint8Array; atLeast: number } // packed b32
   | { op: "transactionAt"; block: number | Uint8Array; index: number; atLeast: number }
+  | { op: "outcomes"; keys: Uint8Array; atLeast: number } // packed: outcomes.ts
   | { op: "logs"; filter: LogFilter; atLeast: number };
 export interface LogFilter {
   first: number;
@@ -206,6 +207,7 @@ export type ArchiveReply =
   | { op: "headers"; blocks: ArchiveBlock[] }
   | { op: "transactions"; transactions: (ArchiveTransaction | null)[] }
   | { op: "transactionAt"; transaction: ArchiveTransaction | null }
+  | { op: "outcomes"; outcomes: Uint8Array } // packed, in the order of the keys: outcomes.ts
   | { op: "logs"; logs: ArchiveLog[] }
   | { op: "failed"; failure: ArchiveFailure };
 export type ArchiveFailure =

@@ -16,7 +16,7 @@
 import { assert, readU16, readU32, readU64, resultGasUsed, writeU16, writeU32, writeU64 } from "@meridian/core";
 import type { AssembledBlock, AssemblyProgress, Merged, PartitionId, RecordMarks } from "@meridian/core";
 
-export const ARCHIVE_FORMAT = 2;
+export const ARCHIVE_FORMAT = 3;
 export const CHUNK_TRANSACTIONS_MAX = 1_024;
 export const CHUNK_BYTES_MAX = 64 * 1_024;
 

@@ -1,5 +1,5 @@
 /** Reads of the archive's store: copies, safe to keep. Each function sees one state of the database. */
-import { assert, concatBytes, sameBytes, TX, UNSEALED_MAX } from "@meridian/core";
+import { assert, callNumber, concatBytes, sameBytes, TX, UNSEALED_MAX } from "@meridian/core";
 import {
   chunkCount,
   chunkFirstLog,
@@ -11,7 +11,9 @@ import {
   unpackRow,
 } from "./archive-layout.ts";
 import type { StoredBlock } from "./archive-layout.ts";
-import { bodyKey, peekValue, PREFIX_BYTES, readValue } from "./archive-tables.ts";
+import { hashesOf, PREFIX_BYTES, unpackPlace } from "./archive-runs.ts";
+import type { Place } from "./archive-runs.ts";
+import { bodyKey, peekValue } from "./archive-tables.ts";
 import type { ArchiveTables } from "./archive-tables.ts";
 import { numberOf } from "./archive-write.ts";
 
@@ -59,11 +61,12 @@ export function edgeNumber(tables: ArchiveTables, edge: "oldest" | "newest"): nu
   return null;
 }
 
+/** Packed hashes of a block's transactions. */
 export const readHashes = (tables: ArchiveTables, number: number): Uint8Array =>
-  readValue(tables.hashes, number) ?? new Uint8Array(0);
+  hashesOf(peekValue(tables.hashes, number) ?? new Uint8Array(0));
 
 /** The chunk with transaction `index`, only until the next read (see `peekValue`). */
-function peekChunk(tables: ArchiveTables, block: StoredBlock, index: number): { chunk: Uint8Array; first: number } {
+export function peekChunk(tables: ArchiveTables, block: StoredBlock, index: number): { chunk: Uint8Array; first: number } {
   const first = block.chunks[lastAtOrBelow(block.chunks, index)];
   assert(first !== undefined, `block ${block.number} has no chunk for transaction ${index}`);
   const chunk = peekValue(tables.bodies, bodyKey(block.number, first));
@@ -88,12 +91,18 @@ export function readTransaction(tables: ArchiveTables, block: StoredBlock, index
   };
 }
 
-/** The transaction with this hash. Prefixes can be equal, by chance or by intent: each place is compared in full. */
+/** Where a run with this prefix may stand: prefixes can be equal, by chance or by intent, so hashes are to be compared. */
+export function placesOf(tables: ArchiveTables, hash: Uint8Array): Place[] {
+  return [...tables.places.getValues(hash.slice(0, PREFIX_BYTES)).map((value) => unpackPlace(Buffer.from(value)))];
+}
+
+/** The transaction with this hash. */
 export function findTransaction(tables: ArchiveTables, hash: Uint8Array): StoredTransaction | null {
-  const places = tables.places.getValues(hash.slice(0, PREFIX_BYTES)).map((value) => Buffer.from(value));
-  for (const place of [...places]) {
-    const block = readBlock(tables, place.readUInt32BE(0));
-    const found = block === null ? null : readTransaction(tables, block, place.readUInt32BE(4));
+  const asked = callNumber(hash, 0);
+  for (const { block: blockNumber, index, number, count } of placesOf(tables, hash)) {
+    if (asked < number || asked >= number + count) continue;
+    const block = readBlock(tables, blockNumber);
+    const found = block === null ? null : readTransaction(tables, block, index + asked - number);
     if (found !== null && sameBytes(found.hash, 0, hash, 0, 32)) return found;
   }
   return null;

@@ -35,7 +35,7 @@ export interface KeptArchives {
   damaged: SnapshotDamage[];
 }
 
-const MANIFEST_FORMAT = 2;
+const MANIFEST_FORMAT = 3;
 export const SNAPSHOT_CHUNK_BYTES = 8 * 1_024 * 1_024;
 const PREFIX = "archive/";
 const KEPT_MAX = 2;

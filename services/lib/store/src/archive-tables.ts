@@ -17,11 +17,11 @@ export interface ArchiveTables {
   readonly blocks: Table<number>;
   /** Block hash → u32 number. */
   readonly numbers: Table<Uint8Array>;
-  /** Block number → packed transaction hashes. */
+  /** Block number → hashes of its transactions, as packed runs (archive-runs.ts). */
   readonly hashes: Table<number>;
   /** u32 block, u32 index of the first transaction (big-endian) → chunk. */
   readonly bodies: Table<Uint8Array>;
-  /** First 8 bytes of a transaction's hash → (u32 block, u32 index)*, big-endian; more than one if prefixes are equal. */
+  /** First 8 bytes of a run's hashes → places (archive-runs.ts); more than one if prefixes are equal. */
   readonly places: Table<Uint8Array>;
   /** u32 block, u8 column (big-endian) → u32 key of each log; a column of zeros is not there. */
   readonly columns: Table<Uint8Array>;
@@ -35,7 +35,6 @@ export const BLOOM_BYTES = 256;
 export const BLOOM_GROUP = 64;
 /** Blocks whose record marks are kept: far more than can be open at a time. */
 export const MARK_BLOCKS = 64;
-export const PREFIX_BYTES = 8;
 
 export type ArchiveStoreFailure =
   /** A write failed: the disk is full or broken. Nothing of the block is stored; reads go on. */

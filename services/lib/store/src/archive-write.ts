@@ -5,10 +5,11 @@
  *     where in OUT to go on, and no part of a later block is there.
  * W2. Blocks are put one after another without gap; only the oldest block is removed.
  */
-import { assert, LOG_COLUMNS, logColumns, readU32, TX } from "@meridian/core";
-import type { AssembledBlock, LogColumns, Merged } from "@meridian/core";
+import { assert, LOG_COLUMNS, logColumns, readU32 } from "@meridian/core";
+import type { AssembledBlock, LogColumns } from "@meridian/core";
 import { cutChunks, packChunk, packMarks, packRow, storedBlock, unpackRow } from "./archive-layout.ts";
-import { BLOOM_BYTES, BLOOM_GROUP, bodyKey, columnKey, commit, MARK_BLOCKS, PREFIX_BYTES, readValue } from "./archive-tables.ts";
+import { eachPlace, runsOf } from "./archive-runs.ts";
+import { BLOOM_BYTES, BLOOM_GROUP, bodyKey, columnKey, commit, MARK_BLOCKS, readValue } from "./archive-tables.ts";
 import type { ArchiveTables } from "./archive-tables.ts";
 
 /** Blooms of the group that is being filled; read once, then kept. */
@@ -35,7 +36,7 @@ function putBlock(tables: ArchiveTables, open: BloomGroup, block: AssembledBlock
   if (block.number >= MARK_BLOCKS) void tables.marks.remove(block.number - MARK_BLOCKS);
   if (block.count === 0) return;
   putBodies(tables, block, columns, chunks);
-  putPlaces(tables, block.number, hashesOf(block));
+  putPlaces(tables, block.number, runsOf(block));
   putColumns(tables, block.number, columns);
 }
 
@@ -56,15 +57,6 @@ function bloomsWith(tables: ArchiveTables, open: BloomGroup, block: AssembledBlo
   return open.blooms.slice();
 }
 
-function hashesOf({ count, transactions, transactionOffsets }: Merged): Buffer {
-  const hashes = Buffer.allocUnsafeSlow(count * 32);
-  for (let number = 0; number < count; number++) {
-    const at = transactionOffsets[number]! + TX.hash;
-    hashes.set(transactions.subarray(at, at + 32), number * 32);
-  }
-  return hashes;
-}
-
 function putBodies(tables: ArchiveTables, block: AssembledBlock, columns: LogColumns, chunks: Uint32Array): void {
   let gasBefore = 0;
   chunks.forEach((first, number) => {
@@ -74,31 +66,9 @@ function putBodies(tables: ArchiveTables, block: AssembledBlock, columns: LogCol
   });
 }
 
-/** Ascending by prefix: neighbours in the tree are written together, which halves the cost of a put. */
-function putPlaces(tables: ArchiveTables, block: number, hashes: Buffer): void {
-  void tables.hashes.put(block, hashes);
-  const places = placesOf(block, hashes.length / 32);
-  for (const number of prefixOrder(hashes)) {
-    const key = hashes.subarray(number * 32, number * 32 + PREFIX_BYTES);
-    void tables.places.put(key, places.subarray(number * 8, number * 8 + 8));
-  }
-}
-
-function placesOf(block: number, count: number): Buffer {
-  const places = Buffer.allocUnsafeSlow(count * 8);
-  for (let number = 0; number < count; number++) {
-    places.writeUInt32BE(block, number * 8);
-    places.writeUInt32BE(number, number * 8 + 4);
-  }
-  return places;
-}
-
-/** Numbers of the hashes, ascending by their first four bytes: enough to write neighbours together. */
-function prefixOrder(hashes: Buffer): Uint32Array {
-  const count = hashes.length / 32;
-  const keyed = new Float64Array(count);
-  for (let number = 0; number < count; number++) keyed[number] = hashes.readUInt32BE(number * 32) * 0x20_0000 + number;
-  return Uint32Array.from(keyed.sort(), (key) => key % 0x20_0000);
+function putPlaces(tables: ArchiveTables, block: number, runs: Uint8Array): void {
+  void tables.hashes.put(block, runs);
+  eachPlace(block, runs, (prefix, place) => void tables.places.put(prefix, place));
 }
 
 function putColumns(tables: ArchiveTables, block: number, { keys }: LogColumns): void {
@@ -115,7 +85,7 @@ export async function removeBlock(tables: ArchiveTables, number: number): Promis
   const packed = readValue(tables.blocks, number);
   assert(packed !== undefined, `block ${number} to remove is not there`);
   const row = unpackRow(number, packed);
-  const hashes = Buffer.from(readValue(tables.hashes, number) ?? new Uint8Array(0));
+  const runs = readValue(tables.hashes, number) ?? new Uint8Array(0);
   await commit(tables, () => {
     void tables.blocks.remove(number);
     void tables.numbers.remove(row.hash);
@@ -125,10 +95,7 @@ export async function removeBlock(tables: ArchiveTables, number: number): Promis
     void tables.hashes.remove(number);
     for (const first of row.chunks) void tables.bodies.remove(bodyKey(number, first));
     for (let column = 0; column < LOG_COLUMNS; column++) void tables.columns.remove(columnKey(number, column));
-    const places = placesOf(number, row.transactionCount);
-    for (const at of prefixOrder(hashes)) {
-      void tables.places.remove(hashes.subarray(at * 32, at * 32 + PREFIX_BYTES), places.subarray(at * 8, at * 8 + 8));
-    }
+    eachPlace(number, runs, (prefix, place) => void tables.places.remove(prefix, place));
   });
 }
 

@@ -5,6 +5,7 @@ import { ARCHIVE_FORMAT } from "./archive-layout.ts";
 import type { StoredBlock } from "./archive-layout.ts";
 import { findLogs } from "./archive-logs.ts";
 import type { LogBudget } from "./archive-logs.ts";
+import { readOutcomes } from "./archive-outcomes.ts";
 import {
   edgeNumber,
   findTransaction,
@@ -31,6 +32,8 @@ export interface ArchiveReads {
   body(block: StoredBlock, from: number, count: number, bytesMax: number): StoredBody;
   transaction(block: StoredBlock, index: number): StoredTransaction | null;
   find(hash: Uint8Array): StoredTransaction | null;
+  /** Packed outcomes of the transactions that packed keys name (core's outcomes.ts). */
+  outcomes(keys: Uint8Array): Uint8Array;
   /** Appends the matching logs of blocks [first, last] until the budget is below 0; holds the thread, so cut wide ranges. */
   logs(filter: PreparedFilter, first: number, last: number, budget: LogBudget, found: ArchiveLog[]): void;
   bytes(): number;
@@ -149,6 +152,7 @@ function readsOf(tables: ArchiveTables): ArchiveReads {
     body: (block, from, count, bytesMax) => readBody(tables, block, from, count, bytesMax),
     transaction: (block, index) => readTransaction(tables, block, index),
     find: (hash) => findTransaction(tables, hash),
+    outcomes: (keys) => readOutcomes(tables, keys),
     logs: (filter, first, last, budget, found) => findLogs(tables, filter, first, last, budget, found),
     bytes: () => tableBytes(tables),
   };

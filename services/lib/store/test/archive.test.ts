@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hexOf, prepareFilter, resultLogs, TX } from "@meridian/core";
+import { callNumber, hexOf, packOutcomeKeys, prepareFilter, resultLogs, sameBytes, TX } from "@meridian/core";
 import type { ArchiveLog, AssembledBlock, LogFilter } from "@meridian/core";
 import { bytesFrom, fakeBlockEngine, testBlocks, testHash } from "@meridian/core/blocks/testing";
 import type { TestLog } from "@meridian/core/blocks/testing";
@@ -306,3 +306,68 @@ function withRealBloom(...args: Parameters<ReturnType<typeof fakeBlockEngine>["b
   }
   return { ...built, logsBloom };
 }
+
+test("calls of batches: hashes, and each by its hash, until their block goes", async () => {
+  const options = { seed: 12, blocks: 2, flushesPerBlock: 3, transactionsPerFlush: 300, calls: 100 };
+  const blocks = testBlocks(options);
+  await putAll(blocks);
+  for (let round = 0; round < 2; round++, await reopen()) {
+    for (const block of blocks) {
+      const hashes = Array.from({ length: block.count }, (_, index) => hashAt(block, index));
+      expect(hexOf(store.hashes(block.number))).toBe(hashes.map((hash) => hexOf(hash)).join(""));
+      const found = hashes.map((hash) => store.find(hash));
+      expect(found.map((one) => [one!.block.number, one!.index])).toEqual(hashes.map((_, index) => [block.number, index]));
+    }
+  }
+  const gone = hashAt(blocks[1]!, 0);
+  const beyond = gone.slice();
+  beyond.set([0xff, 0xff], 30);
+  expect([store.find(gone)?.index, store.find(beyond)]).toEqual([0, null]);
+  await store.removeOldest();
+  await store.removeOldest();
+  expect([store.find(gone), hexOf(store.outcomes(packOutcomeKeys([{ hash: gone, count: 2 }])))]).toEqual([null, "00".repeat(48)]);
+});
+
+describe("outcomes", () => {
+  const outcomeOf = (number: number, index: number): string => {
+    const { result } = store.transaction(store.block(number)!, index)!;
+    const outcome = Buffer.alloc(24);
+    outcome.writeBigUInt64LE(BigInt(number + 1), 0);
+    outcome.writeUInt32LE(index, 8);
+    outcome.set(result.subarray(8, 10), 12);
+    outcome.set(result.subarray(16, 24), 16);
+    return outcome.toString("hex");
+  };
+  const NONE = "00".repeat(24);
+  const asked = (keys: readonly { hash: Uint8Array; count: number }[]): string[] =>
+    hexOf(store.outcomes(packOutcomeKeys(keys))).match(/.{48}/g) ?? [];
+
+  test("of singles, known and unknown", async () => {
+    const blocks = testBlocks({ seed: 9, blocks: 6, logs: someLogs });
+    await putAll(blocks);
+    const places = blocks.flatMap((block) => Array.from({ length: block.count }, (_, index) => ({ block, index })));
+    const keys = places.map(({ block, index }) => ({ hash: hashAt(block, index), count: 1 }));
+    const want = places.map(({ block, index }) => outcomeOf(block.number, index));
+    expect(asked(keys)).toEqual(want);
+    expect(asked([{ hash: bytesFrom(32, 5), count: 2 }, ...keys.slice(0, 1)])).toEqual([NONE, NONE, want[0]]);
+    expect(asked([])).toEqual([]);
+  });
+
+  test.each([3, 1_024])("of the calls of batches with %i calls, all of a batch with one key", async (calls) => {
+    const options = { seed: 10, blocks: 3, flushesPerBlock: 2, transactionsPerFlush: 1_500, calls, logs: someLogs };
+    const blocks = testBlocks(options);
+    await putAll(blocks);
+    for (const block of blocks) {
+      for (let index = 0; index < block.count; index += 97) {
+        const hash = hashAt(block, index);
+        const first = callNumber(hash, 0);
+        const got = asked([{ hash, count: calls - first }]);
+        expect(got[0]).toBe(outcomeOf(block.number, index));
+        let same = 0;
+        while (index + same < block.count && sameBytes(hashAt(block, index + same), 0, hash, 0, 30)) same++;
+        const want = Array.from({ length: calls - first }, (_, at) => (at < same ? outcomeOf(block.number, index + at) : NONE));
+        expect(got).toEqual(want);
+      }
+    }
+  });
+});

@@ -1,4 +1,4 @@
-import { concatBytes, evenRangeMap, isIoError, writeU16, writeU32 } from "@meridian/core";
+import { concatBytes, evenRangeMap, isIoError, packOutcomeKeys, writeU16, writeU32 } from "@meridian/core";
 import type { ArchiveBlock, ArchiveTransaction, CallRequest, GroupProposal, IoError } from "@meridian/core";
 import { describe, expect, test } from "vitest";
 import { PAYLOAD_BYTES_MAX } from "../limits.ts";
@@ -191,6 +191,7 @@ const VALUES = {
     { op: "headers", first: 1, count: 2, atLeast: 3 },
     { op: "transactions", hashes: hash(1), atLeast: 3 },
     { op: "transactionAt", block: LARGE, index: 1, atLeast: 0 },
+    { op: "outcomes", keys: packOutcomeKeys([{ hash: hash(1), count: 1_024 }]), atLeast: 3 },
     { op: "logs", filter: { first: 1, last: 2, blockHash: null, addresses: address, topics: [hash(1)] }, atLeast: 1 },
     { op: "logs", filter: { first: 0, last: 0, blockHash: hash(2), addresses: new Uint8Array(), topics: [] }, atLeast: 1 },
   ],
@@ -201,6 +202,7 @@ const VALUES = {
     { op: "headers", blocks: [block, block] },
     { op: "transactions", transactions: [null, transaction, { ...transaction, block: head }] },
     { op: "transactionAt", transaction },
+    { op: "outcomes", outcomes: new Uint8Array(2 * 24) },
     { op: "logs", logs: [log] },
     ...[
       { code: "BEHIND", newest: 1 },
@@ -317,6 +319,8 @@ test.each<[what: string, decode: (payload: Uint8Array) => unknown, packed: unkno
     "group proposal.writes[0][1]",
   ],
   ["a pin of no account", codecs.decodeAdminRequest, ["pin", new Uint8Array(19), 1], "admin request.address"],
+  ["a key without its count", codecs.decodeArchiveQuery, ["outcomes", hash(1), 0], "archive query.keys"],
+  ["half an outcome", codecs.decodeArchiveReply, ["outcomes", new Uint8Array(12)], "archive reply.outcomes"],
   ["a pin to half a partition", codecs.decodeAdminRequest, ["pin", address, 0.5], "admin request.partition"],
 ])("%s: refused, and the field named", (_what, decode, packed, field) => {
   expect(errorOf(() => decode(pack([codecs.WIRE_FORMAT, packed])))?.detail).toMatchObject({ code: "MALFORMED", field });

@@ -1,4 +1,5 @@
 /** The messages that services send each other: one declaration each. docs/WIRE.md lists them in words. */
+import { OUTCOME_BYTES, OUTCOME_KEY_BYTES } from "@meridian/core";
 import type {
   AdminReply,
   AdminRequest,
@@ -35,6 +36,7 @@ import {
   measure,
   nullable,
   optional,
+  packedOf,
   pair,
   record,
   text,
@@ -230,6 +232,7 @@ export const { encode: encodeArchiveQuery, decode: decodeArchiveQuery } = codec(
     headers: { first: unsigned, count: unsigned, atLeast: unsigned },
     transactions: { hashes: bytes, atLeast: unsigned },
     transactionAt: { block: numberOrHash, index: unsigned, atLeast: unsigned },
+    outcomes: { keys: packedOf(OUTCOME_KEY_BYTES), atLeast: unsigned },
     logs: { filter: logFilter, atLeast: unsigned },
   }),
 );
@@ -282,6 +285,7 @@ export const { encode: encodeArchiveReply, decode: decodeArchiveReply } = codec(
     headers: { blocks: list(archiveBlock) },
     transactions: { transactions: list(nullable(archiveTransaction)) },
     transactionAt: { transaction: nullable(archiveTransaction) },
+    outcomes: { outcomes: packedOf(OUTCOME_BYTES) },
     logs: { logs: list(archiveLog) },
     failed: { failure: archiveFailure },
   }),

@@ -8,6 +8,7 @@ import { nextBlock, openAssembly, takeRecords } from "./assemble.ts";
 import type { AssembledBlock, BlockEngine } from "./assemble.ts";
 import type { OpenedBlock, OutRecord } from "../entries.ts";
 import type { PartitionId } from "../ranges.ts";
+import { setCallNumber } from "../outcomes.ts";
 import { evenRangeMap } from "../ranges.ts";
 import { RESULT } from "../results.ts";
 import { TX, TX_HEADER_BYTES } from "../transactions.ts";
@@ -98,6 +99,8 @@ export interface TestChainOptions {
   transactionsPerFlush?: number; // at most
   logs?: (next: (below: number) => number) => TestLog[];
   snapshotEvery?: number;
+  /** Transactions of a flush are calls of batches with so many calls each; absent: they are singles. */
+  calls?: number;
   /** One of so many transactions comes to an end later in its block; 0: none. Default 3. */
   lateOneOf?: number;
 }
@@ -140,12 +143,19 @@ function testTransaction(
   return {
     account: next(1_000),
     index: index * 2 + next(2), // positions may have holes: nonce records and entries take indexes too
-    hash: bytesFrom(32, options.seed, flush, index),
+    hash: testHashOf(options, flush, index),
     raw: bytesFrom(40 + next(100), options.seed, flush, index, 7),
     type: next(3),
     gasUsed: 21_000 + next(50_000),
     logs: options.logs?.(next) ?? [],
   };
+}
+
+function testHashOf({ seed, calls }: TestChainOptions, flush: number, index: number): Uint8Array {
+  if (calls === undefined) return bytesFrom(32, seed, flush, index);
+  const hash = bytesFrom(32, seed, flush, Math.floor(index / calls));
+  setCallNumber(hash, 0, index % calls);
+  return hash;
 }
 
 const openedBlock = (number: number): OpenedBlock => ({

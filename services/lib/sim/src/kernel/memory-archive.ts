@@ -7,6 +7,7 @@ import {
   logColumns,
   logMatches,
   logOffset,
+  outcomesBy,
   readU32,
   resultGasUsed,
   resultLogCount,
@@ -56,6 +57,16 @@ export function openMemoryArchive(disk: MemoryDisk, pause: () => Promise<void>):
   const rowOf = (by: number | Uint8Array): Row | undefined =>
     typeof by === "number" ? row(by) : disk.rows.find(({ stored }) => sameBytes(stored.hash, 0, by, 0, 32));
 
+  const find: ArchiveStore["find"] = (hash) => {
+    for (const known of disk.rows) {
+      for (let index = 0; index < known.assembled.count; index++) {
+        const at = known.assembled.transactionOffsets[index]! + TX.hash;
+        if (sameBytes(known.assembled.transactions, at, hash, 0, 32)) return transactionOf(known, index);
+      }
+    }
+    return null;
+  };
+
   return {
     async claim(genesisHash) {
       await commit(() => (disk.owner ??= genesisHash));
@@ -90,15 +101,8 @@ export function openMemoryArchive(disk: MemoryDisk, pause: () => Promise<void>):
     bloom: (number) => row(number)?.assembled.logsBloom ?? new Uint8Array(256),
     body: (block, from, count, bytesMax) => bodyOf(row(block.number), from, count, bytesMax),
     transaction: (block, index) => transactionOf(row(block.number), index),
-    find(hash) {
-      for (const known of disk.rows) {
-        for (let index = 0; index < known.assembled.count; index++) {
-          const at = known.assembled.transactionOffsets[index]! + TX.hash;
-          if (sameBytes(known.assembled.transactions, at, hash, 0, 32)) return transactionOf(known, index);
-        }
-      }
-      return null;
-    },
+    find,
+    outcomes: (keys) => outcomesBy(keys, find),
     logs(filter, firstBlock, last, budget, found) {
       for (const known of disk.rows) {
         if (known.stored.number >= firstBlock && known.stored.number <= last) collect(known, filter, budget, found);

@@ -22,6 +22,8 @@ const TRANSACTIONS = Number(values.transactions);
 const BATCH = 500;
 const ROUNDS = 3;
 const SIGNED = 2000;
+const CALLS = 20_000;
+const DECODE_ROUNDS = 10;
 const GROUP = 100;
 const GROUP_AGAIN = 100;
 
@@ -38,6 +40,7 @@ function measure(module: EngineModule): Record<string, number | string> {
     "plain transfer": best(module, engine, (number) => plainTransfer(number)),
     "ERC-20 in a group": groupCost(module, contract),
     "decode and recover": decodeCost(module),
+    "decode a call": `${callCost(module, 100)} of 100, ${callCost(module, 1_000)} of 1,000`,
     MiB: Math.round(engine.memory().bytes / 1024 / 1024),
   };
   void engine.close();
@@ -156,13 +159,33 @@ function decodeCost(module: EngineModule): string {
   const raws = chain.packRaw(
     Array.from({ length: SIGNED }, (_, nonce) => chain.sign({ nonce, to: holder(nonce), value: 1n }, signer)),
   );
+  return decodeMicros(module, raws, SIGNED).toFixed(1);
+}
+
+/** An ERC-20 transfer as one of `size` calls of a signed batch. */
+function callCost(module: EngineModule, size: number): string {
+  const signer = chain.key(1);
+  const to = holder(1);
+  const batches = CALLS / size;
+  const raws = Array.from({ length: batches }, (_, batch) => {
+    const transfer = (call: number): chain.CallFields => ({
+      to,
+      gas: 100_000,
+      data: transferData(holder(pick(batch * size + call)), 5n),
+    });
+    return chain.signBatch({ nonce: batch * size, calls: Array.from({ length: size }, (_, call) => transfer(call)) }, signer);
+  });
+  return decodeMicros(module, chain.packRaw(raws), CALLS).toFixed(2);
+}
+
+function decodeMicros(module: EngineModule, raws: Uint8Array, count: number): number {
   let millis = Infinity;
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < DECODE_ROUNDS; round++) {
     const start = millisNow();
     module.decode(raws, chain.LIMITS);
     millis = Math.min(millis, millisNow() - start);
   }
-  return ((millis * 1000) / SIGNED).toFixed(1);
+  return (millis * 1000) / count;
 }
 
 const builds: EngineChoice[] = hasNative() ? ["native", "wasm"] : ["wasm"];

@@ -10,6 +10,7 @@ use crate::conformance;
 use crate::decode::{self, Limits};
 use crate::engine::Engine;
 use crate::history::{BlockContext, Unreadable};
+use crate::inputs;
 use crate::lattice;
 use crate::owned::Owned;
 use crate::run::{ProposalRules, RunRules};
@@ -66,7 +67,7 @@ pub fn perform(operation: u32, handle: u32, number: f64, a: &[u8], b: &[u8], c: 
     match operation {
         op::KECCAK256 => keccak256(a).to_vec(),
         #[cfg(feature = "native")]
-        op::DECODE => pack_decoded(&decode::decode_all(a, &limits(b), |_, signed| decode::recover(signed))),
+        op::DECODE => pack_decoded(inputs::decode_all(a, &limits(b), decode::recover)),
         op::DECODE_BEGIN => decode_begin(a, &limits(b)),
         op::DECODE_FINISH => decode_finish(a, &limits(b), c),
         op::BUILD_BLOCK => block::build(a, b, c),
@@ -140,28 +141,34 @@ fn limits(packed: &[u8]) -> Limits {
     Limits { chain_id: number(), gas_limit_max: number(), bytes_max: number() as usize }
 }
 
-fn pack_decoded(decoded: &decode::Decoded) -> Vec<u8> {
-    let decode::Decoded { records, statuses, details, record_counts, calls } = decoded;
-    pack_parts(&[records, statuses, details, record_counts, calls])
+/// The records are most of it: the answer grows in their own buffer.
+fn pack_decoded(decoded: inputs::Decoded) -> Vec<u8> {
+    let inputs::Decoded { records: mut out, statuses, details, record_counts, calls } = decoded;
+    let length = (out.len() - inputs::RECORDS_START) as u32;
+    out[..inputs::RECORDS_START].copy_from_slice(&length.to_le_bytes());
+    out.put(&pack_parts(&[&statuses, &details, &record_counts, &calls]));
+    out
 }
 
 /// First half of a decode whose recovery is done elsewhere: (b32 hash, b64 signature, u8 parity) of each that passed.
 fn decode_begin(raw: &[u8], limits: &Limits) -> Vec<u8> {
     let mut out = Vec::new();
-    decode::decode_all(raw, limits, |_, signed| {
-        out.put(signed.hash().as_slice());
-        out.put(&signed.signature);
-        out.put_u8(signed.parity);
-        None
+    inputs::decode_all(raw, limits, |signed| {
+        for (signed, hash) in signed.iter().zip(decode::signed_hashes(signed)) {
+            out.put(hash.as_slice());
+            out.put(&signed.signature);
+            out.put_u8(signed.parity);
+        }
+        vec![None; signed.len()]
     });
     out
 }
 
 /// Second half: 64 bytes of public key for each that passed, all zero where no key recovers.
 fn decode_finish(raw: &[u8], limits: &Limits, keys: &[u8]) -> Vec<u8> {
-    pack_decoded(&decode::decode_all(raw, limits, |number, _| {
-        let key = &keys[number * 64..(number + 1) * 64];
-        key.iter().any(|byte| *byte != 0).then(|| decode::address_of_key(key))
+    pack_decoded(inputs::decode_all(raw, limits, |_| {
+        let is_none = |key: &[u8]| key.iter().all(|byte| *byte == 0);
+        keys.chunks_exact(64).map(|key| (!is_none(key)).then(|| decode::address_of_key(key))).collect()
     }))
 }
 

@@ -3,13 +3,14 @@
 //! Where Ethereum has the state root stands the digest (design, section 6). Fields of withdrawals, blobs and requests are those
 //! of an empty block: EIP-4895, EIP-4844, EIP-4788, EIP-7685.
 
+use crate::bloom::Words;
 use crate::bytes::{Packed, Reader};
-use crate::record::{self, KIND_CALL, ResultView, Transaction};
+use crate::record::{self, KIND_CALL, LogView, ResultView, Transaction};
+use crate::trie::ordered_root;
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, constants::EMPTY_WITHDRAWALS};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use alloy_rlp::Encodable;
-use alloy_trie::root::ordered_trie_root_with_encoder;
 
 const EXTRA_DATA: &[u8] = b"meridian";
 
@@ -19,10 +20,16 @@ pub fn build(input: &[u8], transactions: &[u8], results: &[u8]) -> Vec<u8> {
     let transactions: Vec<Transaction<'_>> = record::transactions(transactions).collect();
     let results: Vec<ResultView<'_>> = record::results(results).collect();
     assert!(transactions.len() == results.len(), "every transaction has one result");
-    let transactions_root = ordered_trie_root_with_encoder(&transactions, |transaction, out| out.put(transaction.raw()));
+    let transactions_root = ordered_root(transactions.len(), |place, out| out.put(transactions[place].raw()));
     let (receipts, gas_used) = receipts(&transactions, &results);
-    let receipts_root = ordered_trie_root_with_encoder(&receipts, |receipt, out| receipt.put(out));
-    let logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom);
+    let mut words = Words::default();
+    receipts.iter().for_each(|receipt| words.add(receipt.result.logs(), receipt.has_bloom()));
+    let blooms = words.hash();
+    let receipts_root = ordered_root(receipts.len(), |place, out| {
+        let receipt = &receipts[place];
+        receipt.put(out, receipt.has_bloom().then(|| blooms.of(place)).as_ref());
+    });
+    let logs_bloom = blooms.of_all();
     let header = header(input, transactions_root, receipts_root, logs_bloom, gas_used);
     let mut out = Vec::new();
     out.put(header.hash_slow().as_slice());
@@ -36,30 +43,54 @@ pub fn build(input: &[u8], transactions: &[u8], results: &[u8]) -> Vec<u8> {
 
 struct Receipt<'a> {
     kind: u8,
-    is_success: bool,
     cumulative_gas_used: u64,
-    bloom: Bloom,
     result: ResultView<'a>,
 }
 
 impl Receipt<'_> {
-    /// EIP-2718: the type, then `rlp([status, cumulativeGas, bloom, logs])`. That of a call has no bloom: the header's tells its logs.
-    fn put(&self, out: &mut Vec<u8>) {
+    /// That of a call has none: the header's tells its logs.
+    fn has_bloom(&self) -> bool {
+        self.kind != KIND_CALL
+    }
+
+    /// EIP-2718: the type, then `rlp([status, cumulativeGas, bloom, logs])`.
+    fn put(&self, out: &mut Vec<u8>, bloom: Option<&Bloom>) {
         let logs = self.result.logs();
-        let has_bloom = self.kind != KIND_CALL;
-        let bloom_bytes = if has_bloom { self.bloom.length() } else { 0 };
-        let payload_length = self.is_success.length() + self.cumulative_gas_used.length() + bloom_bytes + logs.length();
+        let is_success = self.result.is_success();
+        let logs_bytes = logs.clone().map(|log| list(log_payload(&log)).length_with_payload()).sum();
+        let bloom_bytes = bloom.map_or(0, Encodable::length);
+        let head_bytes = is_success.length() + self.cumulative_gas_used.length() + bloom_bytes;
         if self.kind != 0 {
             out.put_u8(self.kind);
         }
-        alloy_rlp::Header { list: true, payload_length }.encode(out);
-        self.is_success.encode(out);
+        list(head_bytes + list(logs_bytes).length_with_payload()).encode(out);
+        is_success.encode(out);
         self.cumulative_gas_used.encode(out);
-        if has_bloom {
-            self.bloom.encode(out);
+        if let Some(bloom) = bloom {
+            bloom.encode(out);
         }
-        logs.encode(out);
+        list(logs_bytes).encode(out);
+        for log in logs {
+            list(log_payload(&log)).encode(out);
+            log.address.encode(out);
+            list(topics_payload(&log)).encode(out);
+            log.topics.chunks_exact(32).for_each(|topic| topic.encode(out));
+            log.data.encode(out);
+        }
     }
+}
+
+fn list(payload_length: usize) -> alloy_rlp::Header {
+    alloy_rlp::Header { list: true, payload_length }
+}
+
+fn topics_payload(log: &LogView<'_>) -> usize {
+    log.topics.len() / 32 * 33
+}
+
+/// Bytes of `[address, topics, data]`.
+fn log_payload(log: &LogView<'_>) -> usize {
+    log.address.length() + list(topics_payload(log)).length_with_payload() + log.data.length()
 }
 
 fn receipts<'a>(transactions: &[Transaction<'_>], results: &[ResultView<'a>]) -> (Vec<Receipt<'a>>, u64) {
@@ -68,13 +99,7 @@ fn receipts<'a>(transactions: &[Transaction<'_>], results: &[ResultView<'a>]) ->
     for (transaction, result) in transactions.iter().zip(results) {
         assert!(transaction.index() == result.index(), "transactions and results stand in the same order");
         cumulative_gas_used += result.gas_used();
-        receipts.push(Receipt {
-            kind: transaction.kind(),
-            is_success: result.is_success(),
-            cumulative_gas_used,
-            bloom: result.logs().iter().collect(),
-            result: *result,
-        });
+        receipts.push(Receipt { kind: transaction.kind(), cumulative_gas_used, result: *result });
     }
     (receipts, cumulative_gas_used)
 }

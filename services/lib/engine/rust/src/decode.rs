@@ -3,12 +3,12 @@
 //! The checks are those of go-ethereum's `txpool.ValidateTransaction` under Osaka: EIP-2, 155, 1559, 2930, 3860, 7623, 7825.
 
 use crate::access::mode;
-use crate::bytes::{Packed, Reader};
-use crate::handler::SPEC;
+use crate::bytes::Packed;
+use crate::keccak::{Messages, hash_all};
 use crate::record::{DECLARED_BYTES, KIND_CALL, TX_CREATES, TX_HAS_VALUE, TX_HEADER_BYTES};
 use crate::signed_batch::{CALLS_MAX, SignedBatch};
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Address, B256, Keccak256, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use revm::{context_interface::cfg::GasParams, primitives::eip3860::MAX_INITCODE_SIZE};
 
@@ -31,7 +31,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn code_and_detail(&self) -> (u8, f64, f64) {
+    pub fn code_and_detail(&self) -> (u8, f64, f64) {
         match *self {
             Refusal::Malformed => (1, 0.0, 0.0),
             Refusal::TypeNotSupported(kind) => (2, f64::from(kind), 0.0),
@@ -102,22 +102,29 @@ impl<'a> Signed<'a> {
         Ok(Self { kind, fields, suffix: Vec::new(), signature, parity: parity.to::<u8>() })
     }
 
-    /// The hash that was signed.
-    pub fn hash(&self) -> B256 {
-        let mut head = Vec::with_capacity(16);
+    fn put_message(&self, out: &mut Vec<u8>) {
         if self.kind != 0 {
-            head.put_u8(self.kind);
+            out.put_u8(self.kind);
         }
-        Header { list: true, payload_length: self.fields.len() + self.suffix.len() }.encode(&mut head);
-        let mut hasher = Keccak256::new();
-        [&head, self.fields, &self.suffix].into_iter().for_each(|part| hasher.update(part));
-        hasher.finalize()
+        Header { list: true, payload_length: self.fields.len() + self.suffix.len() }.encode(out);
+        out.put(self.fields);
+        out.put(&self.suffix);
     }
+}
+
+/// The hashes that were signed.
+pub fn signed_hashes(signed: &[&Signed<'_>]) -> Vec<B256> {
+    let mut messages = Messages::default();
+    for signed in signed {
+        signed.put_message(&mut messages.bytes);
+        messages.end();
+    }
+    hash_all(&messages.all())
 }
 
 /// A checked input that still lacks its sender.
 pub struct Unrecovered<'a> {
-    raw: &'a [u8],
+    pub raw: &'a [u8],
     pub signed: Signed<'a>,
     body: Body<'a>,
 }
@@ -277,17 +284,19 @@ impl Head {
         declared.sort_unstable();
         declared.dedup();
         let raw_offset = TX_HEADER_BYTES + DECLARED_BYTES * declared.len();
-        out.put_u32((raw_offset + raw_bytes) as u32);
-        out.put_u32(0); // the index; written by the scheduler
-        out.put(&[self.kind, creates | if self.has_value { TX_HAS_VALUE } else { 0 }]);
-        out.put_u16(declared.len() as u16);
-        out.put_u32(raw_offset as u32);
-        out.put_u64(self.nonce);
-        out.put_u64(self.gas_limit);
-        out.put(self.hash.as_slice());
-        out.put(self.sender.as_slice());
-        out.put(to.as_slice());
-        out.put(&[0; 16]); // afterFlush, afterIndex, attempt; written by the scheduler
+        // Index, afterFlush, afterIndex and attempt are written by the scheduler.
+        let mut header = [0; TX_HEADER_BYTES];
+        header[..4].copy_from_slice(&((raw_offset + raw_bytes) as u32).to_le_bytes());
+        header[8] = self.kind;
+        header[9] = creates | if self.has_value { TX_HAS_VALUE } else { 0 };
+        header[10..12].copy_from_slice(&(declared.len() as u16).to_le_bytes());
+        header[12..16].copy_from_slice(&(raw_offset as u32).to_le_bytes());
+        header[16..24].copy_from_slice(&self.nonce.to_le_bytes());
+        header[24..32].copy_from_slice(&self.gas_limit.to_le_bytes());
+        header[32..64].copy_from_slice(self.hash.as_slice());
+        header[64..84].copy_from_slice(self.sender.as_slice());
+        header[84..104].copy_from_slice(to.as_slice());
+        out.put(&header);
         for address in declared {
             out.put_u8(mode::WRITE);
             out.put(address.as_slice());
@@ -296,12 +305,12 @@ impl Head {
 }
 
 impl Unrecovered<'_> {
-    /// Appends the packed records; returns how many.
-    pub fn put(&self, out: &mut Vec<u8>, sender: Address) -> u32 {
+    /// Appends the packed records; returns how many. `hash` is that of the raw bytes.
+    pub fn put(&self, out: &mut Vec<u8>, sender: Address, hash: B256) -> u32 {
         match &self.body {
-            Body::Batch(batch) => batch.put(out, self.raw, &self.signed, sender),
+            Body::Batch(batch) => batch.put(out, hash, &self.signed, sender),
             &Body::Single { nonce, gas_limit, to, value, ref access_list } => {
-                let (hash, has_value) = (keccak256(self.raw), !value.is_zero());
+                let has_value = !value.is_zero();
                 let head = Head { kind: self.signed.kind, nonce, gas_limit, hash, sender, to, has_value };
                 head.put(out, access_list.iter().map(|item| item.address), self.raw.len());
                 out.put(self.raw);
@@ -311,70 +320,6 @@ impl Unrecovered<'_> {
     }
 }
 
-/// `DECODE_NO_CALL` of engine.ts.
-const NO_CALL: u32 = u32::MAX;
-
-/// Decoded records and, for each input, what became of it.
-#[derive(Default)]
-pub struct Decoded {
-    pub records: Vec<u8>,
-    pub statuses: Vec<u8>,
-    pub details: Vec<u8>,       // two f64, little-endian
-    pub record_counts: Vec<u8>, // u32: 0 refused, 1 a single transaction, else the calls of a signed batch
-    pub calls: Vec<u8>,         // u32: the call that a signed batch is refused for, or NO_CALL
-}
-
-impl Decoded {
-    fn accept(&mut self, transaction: &Unrecovered<'_>, sender: Address) {
-        let count = transaction.put(&mut self.records, sender);
-        self.note((0, 0.0, 0.0), count, NO_CALL);
-    }
-
-    fn refuse(&mut self, refused: &Refused) {
-        self.note(refused.why.code_and_detail(), 0, refused.call.map_or(NO_CALL, |call| call as u32));
-    }
-
-    fn note(&mut self, (code, got, limit): (u8, f64, f64), count: u32, call: u32) {
-        self.statuses.push(code);
-        self.details.extend_from_slice(&got.to_le_bytes());
-        self.details.extend_from_slice(&limit.to_le_bytes());
-        self.record_counts.put_u32(count);
-        self.calls.put_u32(call);
-    }
-}
-
-/// The raw transactions of (u32 bytes, raw)*.
-pub fn raws(packed: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut reader = Reader::new(packed);
-    std::iter::from_fn(move || {
-        if reader.is_done() {
-            return None;
-        }
-        let length = reader.u32() as usize;
-        Some(reader.take(length))
-    })
-}
-
-/// Decodes all inputs; `recover` finds the sender of the n-th one that passed the other checks.
-pub fn decode_all(packed: &[u8], limits: &Limits, mut recover: impl FnMut(usize, &Signed<'_>) -> Option<Address>) -> Decoded {
-    let gas_params = GasParams::new_spec(SPEC);
-    let mut decoded = Decoded::default();
-    let mut passed = 0;
-    for raw in raws(packed) {
-        match decode(raw, limits, &gas_params) {
-            Err(refused) => decoded.refuse(&refused),
-            Ok(transaction) => {
-                match recover(passed, &transaction.signed) {
-                    Some(sender) => decoded.accept(&transaction, sender),
-                    None => decoded.refuse(&Refusal::Signature.into()),
-                }
-                passed += 1;
-            }
-        }
-    }
-    decoded
-}
-
 /// An account's address: the last 20 bytes of the hash of its public key (64 bytes, without the leading 4).
 pub fn address_of_key(key: &[u8]) -> Address {
     Address::from_slice(&keccak256(key)[12..])
@@ -382,10 +327,15 @@ pub fn address_of_key(key: &[u8]) -> Address {
 
 /// Recovery by libsecp256k1.
 #[cfg(feature = "native")]
-pub fn recover(signed: &Signed<'_>) -> Option<Address> {
+pub fn recover(signed: &[&Signed<'_>]) -> Vec<Option<Address>> {
+    signed.iter().zip(signed_hashes(signed)).map(|(signed, hash)| recover_one(signed, hash)).collect()
+}
+
+#[cfg(feature = "native")]
+fn recover_one(signed: &Signed<'_>, hash: B256) -> Option<Address> {
     use secp256k1::{Message, SECP256K1, ecdsa::RecoverableSignature, ecdsa::RecoveryId};
     let id = RecoveryId::try_from(i32::from(signed.parity)).ok()?;
     let signature = RecoverableSignature::from_compact(&signed.signature, id).ok()?;
-    let key = SECP256K1.recover_ecdsa(Message::from_digest(signed.hash().0), &signature).ok()?;
+    let key = SECP256K1.recover_ecdsa(Message::from_digest(hash.0), &signature).ok()?;
     Some(address_of_key(&key.serialize_uncompressed()[1..]))
 }

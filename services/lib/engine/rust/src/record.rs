@@ -217,7 +217,7 @@ pub fn put_result(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
 #[derive(Clone, Copy)]
 pub struct ResultView<'a>(pub &'a [u8]);
 
-impl ResultView<'_> {
+impl<'a> ResultView<'a> {
     pub fn index(&self) -> u32 {
         u32_at(self.0, 4)
     }
@@ -230,17 +230,24 @@ impl ResultView<'_> {
         u64_at(self.0, 16)
     }
 
-    pub fn logs(&self) -> Vec<Log> {
-        let mut reader = crate::bytes::Reader::new(&self.0[u32_at(self.0, 12) as usize..]);
-        (0..u32_at(self.0, 44))
-            .map(|_| {
-                let address = reader.address();
-                let topics = (0..reader.u8()).map(|_| reader.b256()).collect();
-                let length = reader.u32() as usize;
-                Log::new_unchecked(address, topics, Bytes::copy_from_slice(reader.take(length)))
-            })
-            .collect()
+    pub fn logs(&self) -> impl Iterator<Item = LogView<'a>> + Clone + use<'a> {
+        let mut rest = &self.0[u32_at(self.0, 12) as usize..];
+        (0..u32_at(self.0, 44)).map(move |_| {
+            let (address, behind) = rest.split_at(20);
+            let (topics, behind) = behind[1..].split_at(32 * usize::from(behind[0]));
+            let (data, behind) = behind[4..].split_at(u32_at(behind, 0) as usize);
+            rest = behind;
+            LogView { address, topics, data }
+        })
     }
+}
+
+/// One log as views; topics stand behind each other.
+#[derive(Clone, Copy)]
+pub struct LogView<'a> {
+    pub address: &'a [u8],
+    pub topics: &'a [u8],
+    pub data: &'a [u8],
 }
 
 pub fn results(records: &[u8]) -> impl Iterator<Item = ResultView<'_>> {

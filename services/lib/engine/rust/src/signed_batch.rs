@@ -8,7 +8,7 @@ use crate::bytes::Packed;
 use crate::decode::{Checked, Head, Limits, Refusal, Refused, Signed, check_chain};
 use crate::record::KIND_CALL;
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Address, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use revm::context_interface::cfg::GasParams;
 
@@ -57,12 +57,12 @@ impl<'a> SignedBatch<'a> {
     }
 
     /// Appends the records of all calls; returns how many.
-    pub fn put(&self, out: &mut Vec<u8>, raw: &[u8], signed: &Signed<'_>, sender: Address) -> u32 {
-        let id = keccak256(raw);
+    pub fn put(&self, out: &mut Vec<u8>, id: B256, signed: &Signed<'_>, sender: Address) -> u32 {
         let mut hash = id;
+        let first = signature_item(self.calls.len(), signed);
         for (number, call) in self.calls.iter().enumerate() {
             hash[ID_BYTES_IN_HASH..].copy_from_slice(&(number as u16).to_be_bytes());
-            let signature = if number == 0 { signature_item(self.calls.len(), signed) } else { vec![alloy_rlp::EMPTY_LIST_CODE] };
+            let signature = if number == 0 { first.as_slice() } else { &[alloy_rlp::EMPTY_LIST_CODE] };
             let nonce = self.nonce + number as u64;
             let &Call { to, has_value, gas_limit, to_and_value, gas, data } = call;
             let payload_length = self.chain_id.len()
@@ -85,7 +85,7 @@ impl<'a> SignedBatch<'a> {
             out.put(data);
             id.encode(out);
             number.encode(out);
-            out.put(&signature);
+            out.put(signature);
         }
         self.calls.len() as u32
     }

@@ -1,6 +1,6 @@
 /**
- * CPU that the gateway spends on a transaction: HTTP batches of 500 signed ERC-20 transfers, real worker threads, a scheduler
- * that accepts everything at once. The client is another process. Run: node services/gateway/bench/ingest.ts
+ * CPU that the gateway spends on a transaction: bodies of signed ERC-20 transfers, real worker threads, a scheduler that accepts
+ * everything at once. The client is another process. Run: node services/gateway/bench/ingest.ts [native | wasm] [body]...
  */
 import { fork } from "node:child_process";
 import { Agent, request } from "node:http";
@@ -10,42 +10,34 @@ import { evenRangeMap, noTelemetry, txCount } from "@meridian/core";
 import type { Bus } from "@meridian/core";
 import { loadEngine } from "@meridian/engine";
 import type { EngineChoice } from "@meridian/engine";
-import { encodeFunctionData, parseAbi } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
 import { LIMITS, runGateway, startWorkerPool } from "../src/run.ts";
+import { BODIES, bodyOf, CHAIN_ID } from "./bodies.ts";
+import type { BodyKind } from "./bodies.ts";
 
-const CHAIN_ID = 31_337;
-const BATCH = 500;
-const BODIES = 4; // Signed once, sent again and again: the scheduler here accepts everything.
+const REPEATS = 4; // Bodies that are signed once and sent again and again: the scheduler here accepts everything.
 const CONNECTIONS = 4;
-const SECONDS = 6;
+const SECONDS = 5;
 
-const [role, port] = process.argv.slice(2);
-if (role === "client") await client(Number(port));
-else for (const build of ["native", "wasm"] as const) await measure(build);
+const [role, ...more] = process.argv.slice(2);
+if (role === "client") await client(Number(more[0]), more[1] as BodyKind);
+else {
+  const builds = (["native", "wasm"] as const).filter((build) => role === undefined || role === build);
+  const kinds = (Object.keys(BODIES) as BodyKind[]).filter((kind) => more.length === 0 || more.includes(kind));
+  for (const build of builds) for (const kind of kinds) await measure(build, kind);
+}
 
-async function measure(build: Exclude<EngineChoice, "auto">): Promise<void> {
+async function measure(build: Exclude<EngineChoice, "auto">, kind: BodyKind): Promise<void> {
   const bus = memoryBus();
   await fakeScheduler(bus);
-  const log = noTelemetry().log;
-  const workers = availableParallelism();
   const { workerQueueMax: queueMax, workerQueueBytesMax: queueBytesMax, workerQueueSignaturesMax: queueSignaturesMax } = LIMITS;
+  const pool = { workers: availableParallelism(), queueMax, queueBytesMax, queueSignaturesMax, log: noTelemetry().log };
+  const onLost = (error: unknown) => process.emitWarning(String(error));
   const gateway = await runGateway(
     {
       bus,
       engine: loadEngine(build),
       telemetry: noTelemetry(),
-      startIngest: (limits) =>
-        startWorkerPool({
-          engine: build,
-          limits,
-          workers,
-          queueMax,
-          queueBytesMax,
-          queueSignaturesMax,
-          log,
-          onLost: (error) => process.emitWarning(String(error)),
-        }),
+      startIngest: (limits) => startWorkerPool({ ...pool, engine: build, limits, onLost }),
     },
     {
       host: "127.0.0.1",
@@ -57,7 +49,7 @@ async function measure(build: Exclude<EngineChoice, "auto">): Promise<void> {
       limits: { callsPerSecondMax: 0 },
     },
   );
-  const child = fork(import.meta.filename, ["client", String(gateway.port)]);
+  const child = fork(import.meta.filename, ["client", String(gateway.port), kind]);
   await new Promise((resolve) => child.once("message", resolve)); // It has signed and warmed the gateway up.
   const [startedAt, mainBefore, allBefore] = [performance.now(), process.threadCpuUsage(), process.cpuUsage()];
   child.send("go");
@@ -67,8 +59,9 @@ async function measure(build: Exclude<EngineChoice, "auto">): Promise<void> {
   const mainUs = (main.user + main.system) / sent;
   const allUs = (all.user + all.system) / sent;
   const rate = Math.round(sent / seconds).toLocaleString("en");
-  const cost = `main thread ${mainUs.toFixed(2)} us, workers and the rest ${(allUs - mainUs).toFixed(1)} us a transaction`;
-  process.stdout.write(`${build.padEnd(6)}  ${cost}, ${rate} a second with ${workers} workers and the client on one machine\n`);
+  const parts = `main thread ${mainUs.toFixed(2)}, workers and the rest ${(allUs - mainUs).toFixed(2)}`;
+  const cost = `${allUs.toFixed(2)} us a transaction, ${parts}`;
+  process.stdout.write(`${build.padEnd(6)}  ${kind.padEnd(7)}  ${cost}; ${rate} a second, the client on the same machine\n`);
   await gateway.stop();
   await bus.close();
 }
@@ -97,18 +90,20 @@ async function fakeScheduler(bus: Bus): Promise<void> {
   setInterval(() => bus.wire.publish(SUBJECT.beat, beat), 200).unref();
 }
 
-async function client(to: number): Promise<void> {
-  const bodies = await Promise.all(Array.from({ length: BODIES }, (_, number) => signedBatch(number)));
+async function client(to: number, kind: BodyKind): Promise<void> {
+  const { path, type, calls, answerBytes } = BODIES[kind];
+  const bodies = await Promise.all(Array.from({ length: REPEATS }, (_, seed) => bodyOf(kind, seed)));
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-  for (const body of bodies) await post(agent, to, body);
+  const send = (body: Uint8Array) => post(agent, { to, path, type }, body, answerBytes);
+  for (const body of bodies) await send(body);
   process.send?.("ready");
   await new Promise((resolve) => process.once("message", resolve));
   const endsAt = performance.now() + SECONDS * 1_000;
   let sent = 0;
   const lane = async (first: number): Promise<void> => {
     for (let number = first; performance.now() < endsAt; number++) {
-      await post(agent, to, bodies[number % BODIES]!);
-      sent += BATCH;
+      await send(bodies[number % REPEATS]!);
+      sent += calls;
     }
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, (_, number) => lane(number)));
@@ -117,31 +112,20 @@ async function client(to: number): Promise<void> {
   process.disconnect();
 }
 
-async function signedBatch(seed: number): Promise<string> {
-  const account = privateKeyToAccount(`0x${(seed + 1).toString(16).padStart(64, "0")}`);
-  const calls = Array.from({ length: BATCH }, async (_, nonce) => {
-    const transfer = {
-      abi: parseAbi(["function transfer(address,uint256)"]),
-      functionName: "transfer",
-      args: [account.address, 1n],
-    } as const;
-    const data = encodeFunctionData(transfer);
-    const fields = { type: "eip1559", chainId: CHAIN_ID, nonce, to: account.address, gas: 60_000n, data } as const;
-    const raw = await account.signTransaction(fields);
-    return { jsonrpc: "2.0", id: nonce, method: "eth_sendRawTransaction", params: [raw] };
-  });
-  return JSON.stringify(await Promise.all(calls));
-}
-
-function post(agent: Agent, to: number, body: string): Promise<void> {
+function post(
+  agent: Agent,
+  { to, path, type }: { to: number; path: string; type: string },
+  body: Uint8Array,
+  [least, most]: readonly [number, number],
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-    const call = request({ agent, host: "127.0.0.1", port: to, method: "POST", headers }, (response) => {
+    const headers = { "content-type": type, "content-length": body.length };
+    const call = request({ agent, host: "127.0.0.1", port: to, path, method: "POST", headers }, (response) => {
       let bytes = 0;
       response.on("data", (chunk: Buffer) => (bytes += chunk.length));
-      // An answer with an error in it is shorter or longer than 500 hashes.
+      // An answer with an error in it is shorter or longer.
       response.on("end", () =>
-        bytes > BATCH * 100 && bytes < BATCH * 110 ? resolve() : reject(new RangeError(`answer of ${bytes} bytes`)),
+        bytes >= least && bytes <= most ? resolve() : reject(new RangeError(`answer of ${bytes} bytes`)),
       );
     });
     call.on("error", reject).end(body);

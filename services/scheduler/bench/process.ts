@@ -52,7 +52,8 @@ const nats = await testNatsServer({ storeFolder: join(folder, "store") });
 const bus = await connectBus({ url: nats.url, name: "bench", durability: "process" });
 await writeFile(join(folder, "genesis.json"), genesis(100_000_000_000));
 const profile = process.env["CPU_PROF"];
-const child = spawn(process.execPath, [...(profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]), MAIN], {
+const profiled = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
+const child = spawn(process.execPath, ["--initial-old-space-size=256", ...profiled, MAIN], {
   env: {
     ...process.env,
     MERIDIAN_NATS_URL: nats.url,
@@ -157,13 +158,16 @@ function ticksOf(pid: number): number {
 
 async function load(on: Bus, term: number, submits: { payload: Uint8Array; records: number }[]): Promise<void> {
   const pids = { scheduler: child.pid ?? 0, nats: nats.pid };
-  const before = { scheduler: ticksOf(pids.scheduler), nats: ticksOf(pids.nats) };
+  let before = { scheduler: 0, nats: 0, sent: 0 };
   const startedAt = performance.now();
   const times: number[] = [];
   const codes = new Map<number, number>();
   let sent = 0;
   const waiting: Promise<void>[] = [];
-  for (const { payload, records } of submits) {
+  for (const [number, { payload, records }] of submits.entries()) {
+    // What is compiled in the first third is not counted.
+    if (number === Math.floor(submits.length / 3))
+      before = { scheduler: ticksOf(pids.scheduler), nats: ticksOf(pids.nats), sent };
     const dueAt = startedAt + (sent * 1_000) / RATE;
     while (performance.now() < dueAt) await delay(1);
     sent += records;
@@ -180,7 +184,7 @@ async function load(on: Bus, term: number, submits: { payload: Uint8Array; recor
   await Promise.all(waiting);
   const ms = performance.now() - startedAt;
   const [scheduler, server] = [ticksOf(pids.scheduler) - before.scheduler, ticksOf(pids.nats) - before.nats];
-  const us = (ticks: number) => ((ticks * 1e6) / TICKS_PER_SECOND / sent).toFixed(2);
+  const us = (ticks: number) => ((ticks * 1e6) / TICKS_PER_SECOND / (sent - before.sent)).toFixed(2);
   times.sort((left, right) => left - right);
   const at = (share: number) => (times[Math.floor(times.length * share)] ?? 0).toFixed(0);
   const names = Object.entries(SUBMIT).flatMap(([name, code]) => (codes.has(code) ? [`${name} ${codes.get(code)}`] : []));

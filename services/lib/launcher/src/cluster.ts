@@ -44,6 +44,11 @@ const CACHE_FOLDER = fileURLToPath(new URL("../../../../.meridian/cache", import
 const POLL_MS = 50;
 const READY_MS_MAX = 60_000;
 const PREFUNDED_ETH = 10_000n;
+/**
+ * Records travel in buffers beside the heap, and each 30 MB of them would start a collection of a heap of 15 MB: two thirds of a
+ * scheduler's processor time under load. With room for the heap to grow they come a fifth as often.
+ */
+const NODE_ARGUMENTS = ["--disable-warning=ExperimentalWarning", "--initial-old-space-size=256"];
 const NATS_RESTART_MS_MAX = 5_000;
 
 /**
@@ -175,7 +180,7 @@ class LocalCluster implements Cluster {
     const process_ = supervise({
       name,
       command: process.execPath,
-      args: ["--disable-warning=ExperimentalWarning", mainOf(kind)],
+      args: [...NODE_ARGUMENTS, mainOf(kind)],
       env: { ...process.env, ...common, ...env, ...this.#options.env, ...this.#options.envByService[kind] },
       logFile: join(this.folder.logs, `${name}.log`),
       crashesPerMinuteMax,

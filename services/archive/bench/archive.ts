@@ -2,7 +2,8 @@
  * What a transaction costs from an OUT message to its stored block: blocks of ERC-20 transfers, cut into flushes and spread over
  * partitions as the system does it. OUT is in memory, the database on the disk; the rows are this thread's processor time.
  *
- * npm run bench -w @meridian/archive [-- --engine wasm|native --blocks 60 --transactions 3000 --partitions 4 --flushes 100]
+ * npm run bench -w @meridian/archive [-- --engine wasm|native --blocks 60 --transactions 3000 --partitions 4 --flushes 100 --calls 0]
+ * With --calls the transactions are calls of signed batches of so many.
  */
 import { hash, randomFillSync } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -10,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { memoryBus } from "@meridian/bus";
-import { concatBytes, nextBlock, openAssembly, prepareFilter, takeRecords } from "@meridian/core";
+import { concatBytes, nextBlock, openAssembly, prepareFilter, setCallNumber, takeRecords } from "@meridian/core";
 import type { ArchiveLog, AssembledBlock, Bus, EngineModule, OutRecord } from "@meridian/core";
 import { packResult, packTransaction, testRecords } from "@meridian/core/blocks/testing";
 import type { TestFlush, TestTransaction } from "@meridian/core/blocks/testing";
@@ -25,18 +26,22 @@ const { values } = parseArgs({
     transactions: { type: "string", default: "3000" },
     partitions: { type: "string", default: "4" },
     flushes: { type: "string", default: "100" },
+    calls: { type: "string", default: "0" },
   },
 });
-const [blocks, perBlock, partitions, flushesPerBlock] = [
+const [blocks, perBlock, partitions, flushesPerBlock, calls] = [
   values.blocks,
   values.transactions,
   values.partitions,
   values.flushes,
-].map(Number) as [number, number, number, number];
+  values.calls,
+].map(Number) as [number, number, number, number, number];
 /** Blocks before measuring: caches and the compiler are warm then. */
 const WARM = Math.min(10, blocks >> 2);
 const HOLDERS = 100_000;
-const RAW_BYTES = 176; // a signed EIP-1559 transfer(address,uint256)
+/** Of a signed EIP-1559 transfer(address,uint256), or of a call's record. */
+const RAW_BYTES = calls > 0 ? 144 : 176;
+const TYPE = calls > 0 ? 0x4d : 2;
 
 const random = (length: number): Uint8Array => new Uint8Array(randomFillSync(Buffer.allocUnsafe(length)));
 const token = random(20);
@@ -48,11 +53,21 @@ function holder(): Uint8Array {
 }
 const word = (address: Uint8Array): Uint8Array => concatBytes([new Uint8Array(12), address]);
 
+/** Calls of a batch: the same but for their number. */
+let batch = random(32);
+function hashAt(index: number): Uint8Array {
+  if (calls === 0) return random(32);
+  if (index % calls === 0) batch = random(32);
+  const call = batch.slice();
+  setCallNumber(call, 0, index % calls);
+  return call;
+}
+
 function transfer(index: number, account: number): TestTransaction {
   const raw = random(RAW_BYTES);
-  raw[0] = 2;
+  raw[0] = TYPE;
   const log = { address: token, topics: [transferTopic, word(holder()), word(holder())], data: random(32) };
-  return { account, index, hash: random(32), raw, type: 2, gasUsed: 51_000, logs: [log] };
+  return { account, index, hash: hashAt(index), raw, type: TYPE, gasUsed: 51_000, logs: [log] };
 }
 
 /** The chain with the same few transactions in every block; hashes are made new below, they decide where index entries go. */
@@ -61,7 +76,9 @@ function flushes(): TestFlush[] {
   return Array.from({ length: blocks * flushesPerBlock }, (_, number) => {
     const place = number % flushesPerBlock;
     const count = Math.min(perFlush, Math.max(0, perBlock - place * perFlush));
-    const transactions = Array.from({ length: count }, (_, index) => transfer(index, index));
+    const transactions = Array.from({ length: count }, (_, index) =>
+      transfer(index, calls === 0 ? index : Math.floor(index / calls)),
+    );
     return { flush: number + 2, transactions, closes: place === flushesPerBlock - 1 };
   });
 }

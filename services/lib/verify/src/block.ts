@@ -1,12 +1,13 @@
 /** Replays one published block and says what differs. */
 import { type TypedTransaction, Capability, createTxFromRLP } from "@ethereumjs/tx";
-import { bigIntToUnpaddedBytes, bytesToHex, generateAddress } from "@ethereumjs/util";
+import { bigIntToUnpaddedBytes, bytesToBigInt, bytesToHex, generateAddress } from "@ethereumjs/util";
 import type { Common } from "@ethereumjs/common";
 import {
   EXCEEDED_GAS_LIMIT_MIN,
   REASON,
   RESULT,
   TX,
+  TX_TYPE_CALL,
   hexOf,
   resultBytes,
   resultCreated,
@@ -22,7 +23,10 @@ import {
   txNonce,
   txOffsets,
   txRaw,
+  txType,
 } from "@meridian/core";
+import type { Batches } from "./batches.ts";
+import { parseCall, replayableCall } from "./call.ts";
 import { addressBytes } from "./cells.ts";
 import type { Crossing } from "./crossing.ts";
 import type { Differences } from "./difference.ts";
@@ -43,6 +47,7 @@ export interface BlockContext {
   common: Common;
   differences: Differences;
   crossing: Crossing;
+  batches: Batches;
 }
 
 type Report = (field: string, published: unknown, replayed: unknown) => void;
@@ -117,14 +122,15 @@ async function replayTransaction(
   resultAt: number,
   report: Report,
 ): Promise<ReceiptFacts | null> {
-  const transaction = decode(txRaw(transactions, at), context.common, report);
+  const transaction = decode(context, transactions, at, report);
   if (transaction === null) return null;
+  const type = txType(transactions, at);
   const sender = transaction.getSenderAddress().toString();
   compareRecord(context, transaction, sender, transactions, at, report);
 
   const reason = resultReason(results, resultAt);
   if (reason === REASON.void || reason === REASON.exceeded) {
-    return replayFailedByRule(context, transaction, sender, results, resultAt, report);
+    return { type, ...replayFailedByRule(context, transaction, sender, results, resultAt, report) };
   }
   context.state.forgetTouched();
   const outcome = await attempt(() => context.replayer.run(transaction));
@@ -134,12 +140,28 @@ async function replayTransaction(
     return null;
   }
   compareOutcome(outcome, results, resultAt, report);
-  return { type: transaction.type, status: outcome.status, gasUsed: outcome.gasUsed, logs: outcome.logs };
+  return { type, status: outcome.status, gasUsed: outcome.gasUsed, logs: outcome.logs };
 }
 
-function decode(raw: Uint8Array, common: Common, report: Report): TypedTransaction | null {
+function decode(
+  { common, batches }: BlockContext,
+  transactions: Uint8Array,
+  at: number,
+  report: Report,
+): TypedTransaction | null {
+  const raw = txRaw(transactions, at);
+  const type = txType(transactions, at);
   try {
+    if (type === TX_TYPE_CALL) {
+      // Whose it is the signature of the whole batch tells, as soon as all of its calls are there.
+      const call = parseCall(raw);
+      const sender = `0x${hexOf(transactions, at + TX.sender, at + TX.sender + 20)}`;
+      batches.add(call, sender, report);
+      if (bytesToBigInt(call.chainId) !== common.chainId()) report("chainId", bytesToHex(call.chainId), common.chainId());
+      return replayableCall(call, sender, common);
+    }
     const transaction = createTxFromRLP(raw, { common });
+    if (transaction.type !== type) report("type", type, transaction.type);
     if (transaction.type === 0 && !transaction.supports(Capability.EIP155ReplayProtection))
       report("chainId", "none", common.chainId());
     transaction.getSenderAddress();
@@ -209,7 +231,7 @@ function replayFailedByRule(
   results: Uint8Array,
   at: number,
   report: Report,
-): ReceiptFacts {
+): Omit<ReceiptFacts, "type"> {
   const compare = (field: string, published: unknown, replayed: unknown) => {
     if (published !== replayed) report(field, published, replayed);
   };
@@ -226,7 +248,7 @@ function replayFailedByRule(
   compare("created address", resultCreated(results, at), false);
   compare("output", resultOutput(results, at).length, 0);
   state.setNonce(sender, transaction.nonce + 1n);
-  return { type: transaction.type, status: 0, gasUsed: transaction.gasLimit, logs: [] };
+  return { status: 0, gasUsed: transaction.gasLimit, logs: [] };
 }
 
 function createdBy(sender: string, nonce: bigint): string {

@@ -43,13 +43,18 @@ function readFlags(): Flags {
     .opts<Flags>();
 }
 
-function show({ start, transactions, blocks, crossed, differences, head }: VerifyReport): void {
+function show({ start, transactions, blocks, crossed, batches, differences, head }: VerifyReport): void {
   const [first, ...others] = differences.map((difference) => describeDifference(difference));
   if (first !== undefined) console.log(`First difference: ${first}`);
   for (const other of others) console.log(`Then: ${other}`);
   console.log(`Started at ${start}; last compared block ${head.number} has hash ${head.hash} and state digest ${head.digest}.`);
   const share = transactions === 0 ? 0 : (crossed / transactions) * 100;
   console.log(`${crossed} of the transactions (${share.toFixed(1)} %) touched accounts of more than one partition.`);
+  const { proved, unprovedCalls } = batches;
+  if (proved + unprovedCalls > 0) {
+    const others = unprovedCalls === 0 ? "" : `; ${unprovedCalls} calls belong to batches that are not complete in these blocks`;
+    console.log(`${proved} signed batches were put together again and checked${others}.`);
+  }
   console.log(`${transactions} transactions, ${blocks} blocks, ${differences.length} differences`);
 }
 

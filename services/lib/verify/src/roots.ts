@@ -2,7 +2,7 @@
 import { createMPT } from "@ethereumjs/mpt";
 import { RLP } from "@ethereumjs/rlp";
 import { Bloom } from "@ethereumjs/vm";
-import { type LogView, concatBytes } from "@meridian/core";
+import { type LogView, TX_TYPE_CALL, concatBytes } from "@meridian/core";
 
 /** What a receipt commits to. */
 export interface ReceiptFacts {
@@ -25,8 +25,9 @@ export async function receiptsRoot(
     gasUsed += own;
     const bloom = bloomOf(logs);
     whole.or(bloom);
-    const fields = [status, gasUsed, bloom.bitvector, logs.map(({ address, topics, data }) => [address, topics, data])];
-    const rlp = RLP.encode(fields);
+    // The receipt of a call has no bloom of its own.
+    const blooms = type === TX_TYPE_CALL ? [] : [bloom.bitvector];
+    const rlp = RLP.encode([status, gasUsed, ...blooms, logs.map(({ address, topics, data }) => [address, topics, data])]);
     return type === 0 ? rlp : concatBytes([Uint8Array.of(type), rlp]);
   });
   return { root: await orderedRoot(encoded), bloom: whole.bitvector, gasUsed };

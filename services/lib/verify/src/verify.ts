@@ -10,6 +10,7 @@ import type { Common } from "@ethereumjs/common";
 import { bytesToHex, createAddressFromString } from "@ethereumjs/util";
 import { IoError, UNSEALED_MAX } from "@meridian/core";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { Batches } from "./batches.ts";
 import { replayBlock } from "./block.ts";
 import { importCells } from "./cells.ts";
 import { Crossing } from "./crossing.ts";
@@ -41,6 +42,8 @@ export interface VerifyReport {
   blocks: number;
   /** Transactions that touched accounts of more than one partition. */
   crossed: number;
+  /** Signed batches whose id and signature were checked, and calls of those that are not complete in the compared blocks. */
+  batches: { proved: number; unprovedCalls: number };
   differences: Difference[];
   /** Hash and digest of the last compared block, 0x hex. */
   head: { number: number; hash: string; digest: string };
@@ -66,12 +69,14 @@ export async function verify(source: ChainSource, options: VerifyOptions): Promi
   const start = snapshot === undefined ? "genesis" : `snapshot of block ${run.number}`;
   await run.replayTo(to, options.onProgress);
   const { transactions, blocks } = run;
-  return { start, transactions, blocks, crossed: crossing.count, differences: differences.list, head: run.head() };
+  const batches = { proved: run.batches.proved, unprovedCalls: run.batches.unproved };
+  return { start, transactions, blocks, crossed: crossing.count, batches, differences: differences.list, head: run.head() };
 }
 
 class Run {
   transactions = 0;
   blocks = 0;
+  readonly batches = new Batches();
   readonly #source: ChainSource;
   readonly #common: Common;
   readonly #differences: Differences;
@@ -137,7 +142,7 @@ class Run {
       this.#compareChain(number, header);
       await this.#writeHash(number - 1);
       const [state, common, differences] = [this.#state, this.#common, this.#differences];
-      const context = { state, replayer, common, differences, crossing: this.#crossing };
+      const context = { state, replayer, common, differences, crossing: this.#crossing, batches: this.batches };
       this.transactions += await replayBlock(context, header, published);
       this.blocks += 1;
       this.#compareDigest(header);

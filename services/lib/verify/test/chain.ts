@@ -1,6 +1,7 @@
 /** A small published chain, made by the real engine on two partitions; tests plant errors in it. */
+import { RLP } from "@ethereumjs/rlp";
 import { createFeeMarket1559Tx, createLegacyTx } from "@ethereumjs/tx";
-import { generateAddress, privateToAddress, bigIntToUnpaddedBytes } from "@ethereumjs/util";
+import { bigIntToUnpaddedBytes, generateAddress, privateToAddress } from "@ethereumjs/util";
 import {
   CELL,
   type BlockContext,
@@ -8,6 +9,7 @@ import {
   NONCE,
   NONCE_BYTES,
   TX,
+  TX_TYPE_CALL,
   assert,
   bytesOfHex,
   cellsBehind,
@@ -68,6 +70,12 @@ export interface Call {
   legacy?: boolean;
 }
 
+/** Calls of `from` under one signature. */
+export interface Batch {
+  from: Key;
+  calls: Omit<Call, "from" | "legacy">[];
+}
+
 /** Code that returns `runtime` (hex) when it is deployed. */
 export function initCode(runtime: string): Uint8Array {
   const length = (runtime.length / 2).toString(16).padStart(4, "0");
@@ -99,7 +107,7 @@ export class TestChain implements ChainSource {
 
   /** Transactions that ran over both partitions. */
   crossed = 0;
-  addBlock(calls: Call[]): void {
+  addBlock(calls: (Call | Batch)[]): void {
     const number = this.blocks.length;
     const context = { number, timestamp: 1_800_000_000 + number, prevrandao: keccak_256(Uint8Array.of(number)), gasLimit: 1e9 };
     for (const engine of this.#engines) {
@@ -141,8 +149,8 @@ export class TestChain implements ChainSource {
     return Promise.resolve(parts);
   }
 
-  #records(calls: Call[]): Uint8Array {
-    const raws = calls.map((call) => signed(call));
+  #records(calls: (Call | Batch)[]): Uint8Array {
+    const raws = calls.map((call) => ("calls" in call ? signedBatch(call) : signed(call)));
     const packed = concatBytes(raws.flatMap((raw) => [length32(raw.length), raw]));
     const { records, statuses } = this.#module.decode(packed, LIMITS);
     assert(
@@ -222,6 +230,26 @@ function signed({ from, to, data, value, legacy }: Call): Uint8Array {
       ? createLegacyTx({ ...fields, gasPrice: 7n }, { common })
       : createFeeMarket1559Tx({ ...fields, maxFeePerGas: 9n, maxPriorityFeePerGas: 1n }, { common });
   return transaction.sign(from.secret).serialize();
+}
+
+function signedBatch({ from, calls }: Batch): Uint8Array {
+  const type = Uint8Array.of(TX_TYPE_CALL);
+  const list = calls.map(({ to, value, data }) => [to ?? NOTHING, value ?? 0n, GAS_LIMIT, data ?? NOTHING]);
+  const fields = [CHAIN_ID, from.nonce, list];
+  from.nonce += calls.length;
+  return concatBytes([
+    type,
+    RLP.encode([...fields, ...signHash(keccak_256(concatBytes([type, RLP.encode(fields)])), from.secret)]),
+  ]);
+}
+
+/** Parity, r and s. EthereumJS signs transactions only: this one has the hash of something else. */
+export function signHash(hash: Uint8Array, secret: Uint8Array): [bigint, bigint, bigint] {
+  const transaction = createFeeMarket1559Tx({}, { common: chainRules(CHAIN_ID), freeze: false });
+  transaction.getHashedMessageToSign = () => hash;
+  const { v, r, s } = transaction.sign(secret);
+  assert(v !== undefined && r !== undefined && s !== undefined, "it is signed");
+  return [v, r, s];
 }
 
 function accountCell(address: Uint8Array, balance: bigint): Uint8Array {

@@ -1,5 +1,5 @@
 import { type PublishedBlock } from "../src/source.ts";
-import { RESULT, TX, assert, bytesOfHex, concatBytes, hexOf, resultBytes, txBytes } from "@meridian/core";
+import { RESULT, TX, assert, bytesOfHex, concatBytes, hexOf, resultBytes, txBytes, txOffsets } from "@meridian/core";
 import { beforeAll, expect, test } from "vitest";
 import { describeDifference } from "../src/difference.ts";
 import { verify } from "../src/verify.ts";
@@ -103,6 +103,21 @@ beforeAll(() => {
     { from: b, to: caller, data: through(carrier, through(counter, word(3))) }, // there and back
   ]);
   chain.addBlock([]);
+  chain.addBlock([
+    {
+      from: a,
+      calls: [
+        { to: counter, data: word(5) },
+        { to: counter }, // reverts
+        { to: take(left, 1).address, value: 5n },
+        { to: caller, data: through(far, word(2)) }, // over both
+        { data: COUNTER },
+        { to: take(left, 3).address, value: 11n * 10n ** 18n }, // void
+      ],
+    },
+    { from: b, calls: [{ to: counter, data: word(1) }] },
+    { from: b, to: counter, data: word(2) },
+  ]);
 });
 
 const run = (source: TestChain | Planted) => verify(source, { from: 1, snapshot: false, differencesMax: 5 });
@@ -128,10 +143,11 @@ class Planted {
 test("a chain of every kind of receipt replays without a difference", async () => {
   const report = await run(chain);
   expect(report.differences.map(describeDifference)).toEqual([]);
-  // Of the twelve below the others only pass through code or look at a balance elsewhere: what they touch is on one partition.
-  expect(report).toMatchObject({ start: "genesis", transactions: 33, blocks: 9, crossed: 4 });
+  // Of the thirteen below the others only pass through code or look at a balance elsewhere: what they touch is on one partition.
+  expect(report).toMatchObject({ start: "genesis", transactions: 41, blocks: 10, crossed: 4 });
+  expect(report.batches).toEqual({ proved: 2, unprovedCalls: 0 });
   const reasons = chain.blocks.flatMap(({ results }) => [...offsets(results)].map((at) => results[at + RESULT.reason]));
-  expect(chain.crossed).toBe(12);
+  expect(chain.crossed).toBe(13);
   expect(new Set(reasons)).toEqual(new Set([0, 1, 4]));
 });
 
@@ -142,6 +158,12 @@ function* offsets(results: Uint8Array): Generator<number> {
 /** Changes one byte of the given result record. */
 const inResult = (index: number, field: number, value: number) => (block: PublishedBlock) => {
   block.results[([...offsets(block.results)][index] ?? 0) + field] = value;
+  return block;
+};
+
+/** The same of a transaction record. */
+const inTransaction = (index: number, field: number, value: number) => (block: PublishedBlock) => {
+  block.transactions[(txOffsets(block.transactions)[index] ?? 0) + field] = value;
   return block;
 };
 
@@ -185,6 +207,24 @@ test.each<[what: string, block: number, plant: (block: PublishedBlock) => Publis
     /^block 3, transaction 0 .* sender: published 0x09/,
   ],
   [
+    "a call of another sender",
+    9,
+    inTransaction(2, TX.sender, 9),
+    /^block 9, transaction 2 .* sender of the batch: published 0x09\w{38}, replayed 0x\w{40}$/,
+  ],
+  ["a call's number", 9, inTransaction(2, TX.hash + 31, 7), /^block 9, transaction 2 .* hash: published 0x\w{60}0007/],
+  [
+    "a value that was not signed",
+    9,
+    (block) => {
+      // The value of call 2, the only 5 behind its payee.
+      const at = hexOf(block.transactions).indexOf(`94${hexOf(take(left, 1).address)}05`) / 2 + 21;
+      block.transactions[at] = 6;
+      return block;
+    },
+    /^block 9, transactionsRoot: /,
+  ],
+  [
     "a byte of the digest",
     5,
     (block) => {
@@ -213,7 +253,7 @@ test.each<[what: string, from: number, to: number, code: string]>([
 test("a replay from a snapshot has no difference either", async () => {
   const report = await verify(chain, { from: 4, snapshot: true, differencesMax: 5 });
   expect(report.differences.map(describeDifference)).toEqual([]);
-  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 17, blocks: 5 });
+  expect(report).toMatchObject({ start: "snapshot of block 3", transactions: 25, blocks: 6 });
 });
 
 test("a flipped byte of a snapshot is found and named", async () => {

@@ -70,6 +70,16 @@ test.each<[what: string, record: Uint8Array, want: { to: string | null; value: s
     recordOf(2, ["01", "05", "01", "02", "5208", TO, "de0b6b3a7640000".padStart(16, "0"), long.slice(0, 120), [], "", KEY, KEY]),
     { to: TO, value: "0de0b6b3a7640000", input: long.slice(0, 120), accessList: "" },
   ],
+  [
+    "call 0 of a signed batch, with the signature",
+    recordOf(0x4d, ["01", "05", "5208", TO, "07", long, KEY, "", ["02", "", KEY, KEY]]),
+    { to: TO, value: "07", input: long, accessList: "" },
+  ],
+  [
+    "another call, which creates",
+    recordOf(0x4d, ["01", "06", "5208", "", "", "60", KEY, "01", []], true),
+    { to: null, value: "", input: "60", accessList: "" },
+  ],
 ])("%s", (_what, record, want) => {
   const before = new Uint8Array(7); // A record that does not stand at the start.
   const call = callOfRecord(concatBytes([before, record]), before.length, before);

@@ -15,7 +15,7 @@ import {
   writeU16,
 } from "@meridian/core";
 import { decodeRefusal, refusedFor } from "../ingest/refusals.ts";
-import { findValues } from "../ingest/values.ts";
+import { findValues, joinValues } from "../ingest/values.ts";
 import type { Values } from "../ingest/values.ts";
 import { RawReader } from "./body.ts";
 import type { Refusal } from "./answer.ts";
@@ -122,23 +122,16 @@ class PartWriter {
 export function joinParts(parts: readonly Part[]): Part {
   const [only] = parts;
   if (only !== undefined && parts.length === 1) return only;
-  const valued: number[] = [];
-  const inputs: number[] = [];
-  let recordCount = 0;
-  for (const part of parts) {
-    for (const number of part.valued) valued.push(recordCount + number);
-    for (const input of part.inputs) inputs.push(input);
-    recordCount += part.recordCount;
-  }
+  const counts = parts.map(({ recordCount }) => recordCount);
+  const inputs = parts.flatMap((part) => [...part.inputs]);
   return {
     records: concatBytes(parts.map(({ records }) => records)),
-    recordCount,
+    recordCount: counts.reduce((sum, count) => sum + count, 0),
     keys: concatBytes(parts.map(({ keys }) => keys)),
     inputs: Uint32Array.from(inputs),
     hashes: concatBytes(parts.map(({ hashes }) => hashes)),
     refusals: parts.flatMap(({ refusals }) => refusals),
-    valued: Uint32Array.from(valued),
-    values: concatBytes(parts.map(({ values }) => values)),
+    ...joinValues(parts, counts),
   };
 }
 

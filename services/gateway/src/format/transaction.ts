@@ -24,12 +24,7 @@ const CALL_FIELDS = { value: 4, data: 5, batchHash: 6, callIndex: 7, signature: 
 const EIP155_V = 35n; // v = 35 + 2 * chain id + parity
 
 /** The signed list of a raw transaction, behind the type byte of a typed one. */
-export const signedFields = (raw: Uint8Array, type: number): RlpItem[] => rlpList(type === 0 ? raw : raw.subarray(1));
-
-/** Value in wei that a raw transaction of a known type carries, as big-endian bytes without leading zeros. */
-export function valueOf(raw: Uint8Array, type: number): Uint8Array {
-  return rlpBytes(signedFields(raw, type), contentOf(type).value) ?? new Uint8Array(0);
-}
+const signedFields = (raw: Uint8Array, type: number): RlpItem[] => rlpList(type === 0 ? raw : raw.subarray(1));
 
 const fieldsOf = (type: number) => FIELDS[type as keyof typeof FIELDS];
 const contentOf = (type: number): { value: number; data: number } => (type === TX_TYPE_CALL ? CALL_FIELDS : fieldsOf(type));

@@ -99,7 +99,7 @@ function finished(answer: string): Ingested {
   const writer = new AnswerWriter(false, 1);
   writer.text(answer);
   const nothing = new Uint8Array(0);
-  const noValues = { valued: new Uint32Array(0), values: nothing };
+  const noValues = { valued: new Uint32Array(0), values: nothing, spenders: nothing };
   return { isBatch: false, records: nothing, recordCount: 0, ...writer.done(), others: [], syncMs: [], ...noValues };
 }
 

@@ -22,6 +22,7 @@ import { cellKey } from "../chain/state.ts";
 import type { Read, State } from "../chain/state.ts";
 import { bigNumber } from "../format/hex.ts";
 import { checksumAddress } from "../format/address.ts";
+import { SPENDER, SPENDER_BYTES } from "../ingest/values.ts";
 import type { Values } from "../ingest/values.ts";
 import { refused } from "../rpc/errors.ts";
 import type { RpcError } from "../rpc/errors.ts";
@@ -31,21 +32,38 @@ import type { RpcError } from "../rpc/errors.ts";
  * @returns by the record's number: why it is refused
  */
 export async function checkValues(
-  { records, valued, values }: Values & { records: Uint8Array },
+  { records, ...values }: Values & { records: Uint8Array },
   state: State,
   engine: EngineModule,
 ): Promise<Map<number, RpcError>> {
+  if (values.valued.length === 0) return new Map<number, RpcError>();
+  const holdings = await readHoldings(values.spenders, state);
+  return canPayAll(values.spenders, holdings) ? new Map<number, RpcError>() : refusePoor(records, values, holdings, engine);
+}
+
+/** True if every sender has what all of its transactions carry together: the usual case. */
+function canPayAll(spenders: Uint8Array, holdings: Holdings): boolean {
+  for (let at = 0; at < spenders.length; at += SPENDER_BYTES) {
+    const holding = holdings.get(hexOf(spenders, at, at + 20));
+    if (holding === undefined || "error" in holding) return false;
+    if (holding.value.balance < bigNumber(spenders.subarray(at + SPENDER.sum, at + SPENDER_BYTES))) return false;
+  }
+  return true;
+}
+
+/** Goes through the transactions in their order: those that the balance still covers may go. */
+function refusePoor(
+  records: Uint8Array,
+  { valued, values }: Values,
+  holdings: Holdings,
+  engine: EngineModule,
+): Map<number, RpcError> {
   const refusals = new Map<number, RpcError>();
-  if (valued.length === 0) return refusals;
   const offsets = txOffsets(records);
-  const senderOf = (number: number): Uint8Array => {
-    const at = (offsets[number] ?? 0) + TX.sender;
-    return records.subarray(at, at + 20);
-  };
-  const holdings = await readHoldings(valued, senderOf, state);
   const wanted = new Map<string, bigint>();
   valued.forEach((number, index) => {
-    const sender = senderOf(number);
+    const at = offsets[number] ?? 0;
+    const sender = records.subarray(at + TX.sender, at + TX.sender + 20);
     const key = hexOf(sender);
     const holding = holdings.get(key);
     assert(holding !== undefined, "a sender's balance was not asked for");
@@ -54,7 +72,7 @@ export async function checkValues(
       return;
     }
     const { balance, nextNonce } = holding.value;
-    if (txNonce(records, offsets[number] ?? 0) < nextNonce) return; // It spends nothing any more.
+    if (txNonce(records, at) < nextNonce) return; // It spends nothing any more.
     // Earlier transactions of the same request spend too.
     const want = (wanted.get(key) ?? 0n) + bigNumber(values.subarray(index * 32, index * 32 + 32));
     if (balance < want) refusals.set(number, insufficientFunds(sender, balance, want, engine));
@@ -78,10 +96,10 @@ interface Holding {
 /** By the sender in hex. */
 type Holdings = Map<string, Read<Holding>>;
 
-async function readHoldings(valued: Uint32Array, senderOf: (number: number) => Uint8Array, state: State): Promise<Holdings> {
+async function readHoldings(spenders: Uint8Array, state: State): Promise<Holdings> {
   const senders = new Map<number, Map<string, Uint8Array>>();
-  for (const number of valued) {
-    const sender = senderOf(number);
+  for (let at = 0; at < spenders.length; at += SPENDER_BYTES) {
+    const sender = spenders.subarray(at, at + 20);
     const owner = state.ownerOf(sender);
     const group = senders.get(owner) ?? new Map<string, Uint8Array>();
     senders.set(owner, group.set(hexOf(sender), sender));

@@ -4,6 +4,7 @@ import { noTelemetry } from "@meridian/core";
 import { afterEach, expect, test } from "vitest";
 import { alice, bob, carol, sign, startRig } from "./client.ts";
 import type { Rig } from "./client.ts";
+import { bodyOf, post, valuesOf } from "./binary.ts";
 
 interface Recorded {
   name: string;
@@ -93,4 +94,24 @@ test("calls are counted by method and code, an unknown name as such", async () =
     [1, { method: "eth_sendRawTransaction", code: -32_000 }],
   ]);
   expect(spans[0]?.attributes).toMatchObject({ "rpc.method": "eth_chainId" });
+});
+
+test("a binary body is one span and one submit, counted by calls and codes", async () => {
+  const { telemetry, spans, counted } = recorder();
+  rig = await startRig({ telemetry });
+  const raws = [await sign({}, alice), await sign({}, bob), await sign({ chainId: 1 }, carol)];
+  await valuesOf(await post(rig.url, bodyOf(raws), { traceparent: "client" }));
+  const own = spans.find(({ name }) => name === "transactions");
+  expect(own).toMatchObject({
+    parent: "client",
+    attributes: { "meridian.transactions": 2, "http.response.status_code": 200 },
+    isEnded: true,
+  });
+  expect(spans.filter(({ name }) => name === "submit").map(({ parent }) => parent)).toEqual([own?.id]);
+  const method = "/v1/transactions";
+  expect(counted.filter(([name]) => name === "meridian.gateway.calls")).toEqual([
+    ["meridian.gateway.calls", 2, { method, code: 0 }],
+    ["meridian.gateway.calls", 1, { method, code: -32_000 }],
+  ]);
+  expect(counted).toContainEqual(["meridian.gateway.binary.calls", 2, {}]);
 });

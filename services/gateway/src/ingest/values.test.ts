@@ -7,7 +7,8 @@ import { expect, test } from "vitest";
 import { findValues, joinValues } from "./values.ts";
 
 const engine = loadEngine("auto");
-const [alice, bob] = [1, 2].map((key) => privateKeyToAccount(toHex(key, { size: 32 })));
+const accountOf = (key: number) => privateKeyToAccount(toHex(key, { size: 32 }));
+const [alice, bob] = [accountOf(1), accountOf(2)];
 const LIMITS = { chainId: 31_337, gasLimitMax: 16_777_216, transactionBytesMax: 131_072 };
 const MAX = 2n ** 256n - 1n;
 
@@ -15,12 +16,12 @@ const MAX = 2n ** 256n - 1n;
 async function recordsOf(values: readonly bigint[]): Promise<Uint8Array> {
   const accessList = [{ address: `0x${"11".repeat(20)}`, storageKeys: [`0x${"22".repeat(32)}`] }];
   const forms = [{ type: "legacy" }, { type: "eip2930", accessList }, { type: "eip1559", data: `0x${"ff".repeat(300)}` }];
-  const raws = values.map((value, index) => {
+  const raws = values.map((value, index): Promise<Hex> => {
     const fields = { ...forms[index % 3], chainId: 31_337, nonce: index, gas: 100_000n, to: `0x${"33".repeat(20)}`, value };
-    return (index % 2 === 0 ? alice : bob)?.signTransaction(fields as never);
+    return (index % 2 === 0 ? alice : bob).signTransaction(fields as never);
   });
-  const packed = (await Promise.all(raws)).map((raw: Hex | undefined) => {
-    const bytes = hexToBytes(raw ?? "0x");
+  const packed = (await Promise.all(raws)).map((raw) => {
+    const bytes = hexToBytes(raw);
     return concatBytes([new Uint8Array(Uint32Array.of(bytes.length).buffer), bytes]);
   });
   return engine.decode(concatBytes(packed), LIMITS).records.slice();
@@ -41,7 +42,7 @@ test.each<[what: string, values: bigint[], valued: number[], sums: bigint[]]>([
   expect([...found.valued]).toEqual(valued);
   expect(numbersOf(found.values, 0, 32)).toEqual(values.filter((value) => value > 0n));
   expect(numbersOf(found.spenders, 20, 52)).toEqual(sums);
-  const senders = [alice, bob].slice(0, sums.length).map((account) => account?.address.toLowerCase().slice(2) ?? "");
+  const senders = [alice, bob].slice(0, sums.length).map((account) => account.address.toLowerCase().slice(2));
   expect(sums.map((_, index) => bytesToHex(found.spenders.slice(index * 52, index * 52 + 20)).slice(2))).toEqual(senders);
 });
 

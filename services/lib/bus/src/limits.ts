@@ -11,6 +11,8 @@ export const PAYLOAD_BYTES_MAX = MESSAGE_BYTES_MAX - HEADERS_BYTES_MAX;
 /** The server takes at most this many messages in one atomic batch. */
 export const BATCH_MESSAGES_MAX = 1_000;
 
+/** Entries of one LOG message, before they are compressed: what compressed bytes from elsewhere may become. */
+export const LOG_ENTRIES_BYTES_MAX = 64 * MIB;
 /** OUT records are gathered into messages of about this size... */
 export const OUT_MESSAGE_BYTES = MIB;
 /** ...while this much may wait for one partition. */

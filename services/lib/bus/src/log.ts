@@ -6,7 +6,9 @@ import type { DecodedMessage } from "./chain.ts";
 import type { Clock } from "@meridian/core";
 import { Writer, appendBehind } from "./log-writer.ts";
 import type { Append, WriterState } from "./log-writer.ts";
+import { bulkOf } from "./codec/log-message.ts";
 import { SUBJECT } from "./names.ts";
+import { portions } from "./portions.ts";
 import { findStart } from "./find-start.ts";
 import { readUntil } from "./read-until.ts";
 import type { StoredMessage, Stream } from "./stream.ts";
@@ -95,7 +97,12 @@ export class StreamLog implements Log {
     const start = tail === undefined ? 1 : await findStart(this.#stream, this.#clock, SUBJECT.log(partition), after.n + 1, tail);
     const chain = new Chain(partition, after);
     for await (const stored of this.#stream.read(SUBJECT.log(partition), start, options)) {
-      yield stored.map((message) => chain.take(message));
+      yield* portions(
+        stored,
+        (message) => [chain.take(message)],
+        ({ message }) => bulkOf(message.entries),
+        options.bytesMax,
+      );
     }
   }
 

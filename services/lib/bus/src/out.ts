@@ -7,6 +7,7 @@ import { decodeOutMessage, decodeOutRecords } from "./codec/out-message.ts";
 import type { OutMessage } from "./codec/out-message.ts";
 import { OUT_SUBJECTS } from "./names.ts";
 import { OutPublisher } from "./out-publisher.ts";
+import { portions } from "./portions.ts";
 import type { StoredMessage, Stream } from "./stream.ts";
 
 export interface OutOptions {
@@ -36,8 +37,12 @@ export class StreamOut implements Out {
   async *read(after: number, options: { bytesMax: number; signal: AbortSignal }): AsyncGenerator<OutBatch[], void, undefined> {
     const parts = new PartsJoiner();
     for await (const stored of this.#stream.read(OUT_SUBJECTS, after + 1, options)) {
-      const batches = stored.flatMap((message) => parts.take(message));
-      if (batches.length > 0) yield batches;
+      yield* portions(
+        stored,
+        (message) => parts.take(message),
+        ({ records }) => records.reduce((bytes, record) => bytes + bulkOfRecord(record), 0),
+        options.bytesMax,
+      );
     }
   }
 
@@ -78,6 +83,9 @@ class PartsJoiner {
     return [batchOf(stored, message, body)];
   }
 }
+
+const bulkOfRecord = ({ transactions, results, settled }: OutRecord): number =>
+  settled.reduce((bytes, run) => bytes + run.transactions.length + run.results.length, transactions.length + results.length);
 
 function batchOf({ sequence, headers }: StoredMessage, { partition, part }: OutMessage, body: Uint8Array): OutBatch {
   return { firstSequence: sequence - part, sequence, partition, records: decodeOutRecords(body), headers: plainHeaders(headers) };

@@ -19,13 +19,24 @@ beforeAll(async () => {
 });
 afterAll(() => on.stop());
 
+/** Bytes that do not get smaller when they are compressed. */
+function noise(seed: number): Uint8Array {
+  let state = seed;
+  return Uint8Array.from({ length: DATA_BYTES }, () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state;
+  });
+}
+
 const large = (sender: TestAccount, nonce: number): Signed =>
   sign(CHAIN_ID, sender, {
     nonce,
     to: receiver.addressBytes,
-    data: new Uint8Array(DATA_BYTES),
+    data: noise(1 + nonce * accounts.length + accounts.indexOf(sender)),
     valueWei: 0n,
-    gasLimit: 2_000_000,
+    gasLimit: 5_000_000,
   });
 
 const send = (transactions: Signed[]): Promise<RpcAnswer[]> =>

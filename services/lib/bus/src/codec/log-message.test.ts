@@ -1,9 +1,10 @@
 import { FORMAT_VERSION, evenRangeMap, isIoError } from "@meridian/core";
 import type { Entry, IoError } from "@meridian/core";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ZERO_HASH, decodeLogMessage, encodeLogMessage, hashOf } from "./log-message.ts";
 import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, joinRecords } from "./out-message.ts";
 import { pack } from "./pack.ts";
+import { squeeze } from "./squeeze.ts";
 
 const LARGE = 2 ** 53 - 1;
 const hash = new Uint8Array(32).fill(1);
@@ -54,6 +55,38 @@ test("the bytes of a message are what they always were", () => {
       "c70fed96576fc5a39686355ca296efbd1227089bd4c89f6e9106ccb50e5dd1f9",
     ]
   `);
+});
+
+describe("entries and records of many transactions are compressed", () => {
+  const transactions = new Uint8Array(300_000).map((_, at) => (at % 300 < 40 ? (at * 7919) >>> 3 : at % 300));
+  const message = { partition: 1, n: 3, term: 2, flush: 300, entries: [{ kind: "run", transactions, nonces: hash }] as Entry[] };
+  const payload = encodeLogMessage({ message, previousHash: ZERO_HASH });
+
+  test("and come back", () => {
+    expect(payload.length).toBeLessThan(150_000);
+    expect(decodeLogMessage(payload)).toEqual({ message, previousHash: ZERO_HASH });
+    const record = { n: 1, flush: 2, transactions, results: transactions, settled: [], block: null, genesis: null, map: null };
+    const body = joinRecords([encodeOutRecord(record)]);
+    expect(body.length).toBeLessThan(300_000);
+    expect(decodeOutRecords(body)).toEqual([record]);
+  });
+
+  const squeezed = squeeze(pack([["run", transactions, hash]]));
+  const changed = (at: number, byte: number): Uint8Array => squeezed.with(at, byte);
+  test.each<[what: string, bytes: Uint8Array]>([
+    ["nothing", new Uint8Array(0)],
+    ["a header alone", squeezed.subarray(0, 5)],
+    ["cut off", squeezed.subarray(0, squeezed.length - 9)],
+    ["another first byte", changed(0, 0xc0)],
+    ["longer than it says", changed(1, squeezed[1]! ^ 1)],
+    ["more than may be", changed(4, 0xff)],
+    ["no frame", changed(5, 0)],
+    ["other contents", squeeze(pack(transactions))],
+  ])("refused: %s", (_what, bytes) => {
+    const refused = errorOf(() => decodeLogMessage(pack([FORMAT_VERSION, 0, 1, 1, 1, hash, bytes])));
+    expect(refused?.detail.code).toBe("MALFORMED");
+    expect(errorOf(() => decodeOutRecords(bytes))?.detail.code).toBe("MALFORMED");
+  });
 });
 
 const opened = [2, 1, hash, 1];

@@ -2,9 +2,11 @@
 import { hash as digestOf } from "node:crypto";
 import { FORMAT_VERSION, IoError } from "@meridian/core";
 import type { BlockEntry, Entry, LogMessage } from "@meridian/core";
+import { LOG_ENTRIES_BYTES_MAX } from "../limits.ts";
 import { plainBytes } from "../payload.ts";
 import { checkFormat, pack, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
+import { SQUEEZE_BYTES_MIN, squeeze, unsqueeze } from "./squeeze.ts";
 import { arrayOf, bytes, flag, list, packedOf, text, unsigned, variant } from "./shapes.ts";
 import { accountModes, handOver, hash, movedRange, openedBlock, position, rangeMap } from "./shared-shapes.ts";
 
@@ -54,11 +56,27 @@ export interface LinkedMessage {
   previousHash: Uint8Array;
 }
 
-/** [format, partition, n, term, flush, previousHash, entries] */
+/** Bytes of transactions and writes: nearly all of a large message. */
+export const bulkOf = (all: readonly Entry[]): number => all.reduce((bytes, value) => bytes + bulkOfEntry(value), 0);
+
+function bulkOfEntry(value: Entry): number {
+  if (value.kind === "apply") return value.writes.length + value.results.length;
+  return "transactions" in value ? value.transactions.length : 0;
+}
+
+/** [format, partition, n, term, flush, previousHash, entries]; entries with much in them are compressed. */
 export function encodeLogMessage({ message, previousHash }: LinkedMessage): Uint8Array {
   const { partition, n, term, flush } = message;
   const numbers = [partition, n, term, flush].map((value) => unsigned.write(value));
-  return pack([FORMAT_VERSION, ...numbers, hash.write(previousHash), entries.write(message.entries)]);
+  const written = entries.write(message.entries);
+  const packed = bulkOf(message.entries) < SQUEEZE_BYTES_MIN ? written : squeeze(pack(written));
+  return pack([FORMAT_VERSION, ...numbers, hash.write(previousHash), packed]);
+}
+
+function readEntries(packed: unknown): Entry[] {
+  if (!(packed instanceof Uint8Array)) return entries.read(packed, "log.entries");
+  const contents = unsqueeze(plainBytes(packed), LOG_ENTRIES_BYTES_MAX, "log.entries");
+  return entries.read(unpack(contents, "log.entries"), "log.entries");
 }
 
 /** @throws IoError MALFORMED | FORMAT_UNKNOWN */
@@ -72,7 +90,7 @@ export function decodeLogMessage(payload: Uint8Array): LinkedMessage {
       n: unsigned.read(n, "log.n"),
       term: unsigned.read(term, "log.term"),
       flush: unsigned.read(flush, "log.flush"),
-      entries: entries.read(packed, "log.entries"),
+      entries: readEntries(packed),
     },
     previousHash: hash.read(previousHash, "log.previousHash"),
   };

@@ -1,9 +1,11 @@
 /** OUT: records of one partition, several in a message; a record too large for one message stands in parts behind each other. */
 import { FORMAT_VERSION } from "@meridian/core";
 import type { OutRecord, PartitionBlock, SettledRun } from "@meridian/core";
+import { OUT_MESSAGE_BYTES, OUT_RECORD_BYTES_MAX } from "../limits.ts";
 import { blockEntry } from "./log-message.ts";
 import { checkFormat, pack, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
+import { squeeze, unsqueeze } from "./squeeze.ts";
 import { arrayOf, bytes, bytesOf, list, malformed, nullable, record, unsigned } from "./shapes.ts";
 import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
 
@@ -65,7 +67,7 @@ export function encodeOutRecord(value: OutRecord): Uint8Array {
   return pack(outRecord.write(value));
 }
 
-/** Packed records behind each other as one MessagePack list, without packing them again. */
+/** A body: packed records behind each other as one MessagePack list, without packing them again; compressed if they are many. */
 export function joinRecords(records: readonly Uint8Array[]): Uint8Array {
   const header = listHeader(records.length);
   const body = new Uint8Array(records.reduce((length, packed) => length + packed.length, header.length));
@@ -75,12 +77,13 @@ export function joinRecords(records: readonly Uint8Array[]): Uint8Array {
     body.set(packed, offset);
     offset += packed.length;
   }
-  return body;
+  return squeeze(body);
 }
 
 /** @throws IoError MALFORMED */
 export function decodeOutRecords(body: Uint8Array): OutRecord[] {
-  return outRecords.read(unpack(body, "out.records"), "out.records");
+  const contents = unsqueeze(body, OUT_RECORD_BYTES_MAX + OUT_MESSAGE_BYTES, "out.records");
+  return outRecords.read(unpack(contents, "out.records"), "out.records");
 }
 
 /** The array 32 header of MessagePack: 0xdd and the length, big-endian. */

@@ -2,7 +2,20 @@ import { FORMAT_VERSION } from "@meridian/core";
 import { expect } from "vitest";
 import type { LogMessage } from "@meridian/core";
 import { encodeLogMessage, hashHeader, hashOf } from "../../src/index.ts";
-import { PARTITIONS, START, append, appendMarks, codeOf, entry, lead, markOf, readLog, startLog, until } from "./rig.ts";
+import {
+  PARTITIONS,
+  START,
+  append,
+  appendMarks,
+  codeOf,
+  contents,
+  entry,
+  lead,
+  markOf,
+  readLog,
+  startLog,
+  until,
+} from "./rig.ts";
 import type { Rig, Row } from "./rig.ts";
 
 export const appendRows: Row[] = [
@@ -125,7 +138,7 @@ export const appendRows: Row[] = [
         snapshot: true,
         moves: [],
       };
-      const transactions = new Uint8Array(4_000_000).fill(7);
+      const transactions = contents(7, 4_000_000);
       const large = { kind: "run" as const, transactions, nonces: new Uint8Array() };
       await writer.append(3, [
         { partition: 0, entries: [large, block] },

@@ -27,10 +27,21 @@ export type Row = [what: string, run: (rig: Rig) => Promise<void>];
 export const START: LogPosition = { n: 0, flush: 0, hash: new Uint8Array(32) };
 export const PARTITIONS = [0, 1, 2];
 
+/** Bytes that begin with a mark and cannot be compressed, so that messages have the size that a test asks for. */
+export function contents(mark: number, length: number): Uint8Array {
+  let state = mark + 1;
+  return Uint8Array.from({ length }, (_, index) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return index === 0 ? mark : state;
+  });
+}
+
 /** An entry that is told from others by one number. */
 export const entry = (mark: number, bytes = 4): Entry => ({
   kind: "run",
-  transactions: Uint8Array.from({ length: bytes }, (_, index) => (index === 0 ? mark : 0)),
+  transactions: contents(mark, bytes),
   nonces: new Uint8Array(),
 });
 export const append = (partition: number, mark: number, bytes?: number) => ({ partition, entries: [entry(mark, bytes)] });
@@ -95,7 +106,7 @@ export async function readOut(bus: Bus, after: number, count: number): Promise<O
 export const outRecord = (n: number, bytes = 10): OutRecord => ({
   n,
   flush: n,
-  transactions: new Uint8Array(bytes).fill(n),
+  transactions: contents(n, bytes),
   results: new Uint8Array(3).fill(n),
   settled: [],
   block: null,

@@ -48,8 +48,8 @@ const SCRIPT = fileURLToPath(new URL("k6/script.ts", import.meta.url));
 const TIMEOUT_MS = 60_000;
 const STOP_SECONDS = 60;
 /** Requests that one expects to be under way at once: seconds of them. */
-const UNDER_WAY_SECONDS = 2;
-const CLIENTS_MIN = 20;
+const UNDER_WAY_SECONDS = 4;
+const CLIENTS_MIN = 100;
 const TAIL_CHARACTERS = 2_000;
 
 export async function startK6(options: K6Options): Promise<K6Run> {

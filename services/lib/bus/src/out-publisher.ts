@@ -12,7 +12,14 @@
 import { IoError, assert } from "@meridian/core";
 import type { Headers, OutRecord, PartitionId } from "@meridian/core";
 import type { Clock } from "@meridian/core";
-import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, joinRecords } from "./codec/out-message.ts";
+import {
+  bulkOfRecord,
+  decodeOutMessage,
+  decodeOutRecords,
+  encodeOutBody,
+  encodeOutMessage,
+  encodeOutRecord,
+} from "./codec/out-message.ts";
 import type { OutMessage } from "./codec/out-message.ts";
 import { OUT_MESSAGE_BYTES, OUT_PART_BYTES, OUT_RECORD_BYTES_MAX, OUT_WAITING_BYTES_MAX } from "./limits.ts";
 import { SUBJECT } from "./names.ts";
@@ -30,7 +37,9 @@ interface OutTail {
 }
 interface Waiting {
   n: number;
-  packed: Uint8Array;
+  record: OutRecord;
+  /** About as large as it will be when it is packed. */
+  bytes: number;
   headers: Headers;
 }
 interface Waiter {
@@ -44,6 +53,8 @@ interface Batch {
   lastN: number;
 }
 
+/** What a record may take beside its transactions and results: a lattice, a map. */
+const RECORD_BYTES = 2_560;
 /** Bytes of a message around its body. */
 const ENVELOPE_BYTES = 64;
 
@@ -77,10 +88,10 @@ export class OutPublisher {
     if (last.n < firstN) return Promise.resolve();
     for (const record of records) {
       if (record.n < firstN) continue;
-      const packed = encodeOutRecord(record);
-      assert(packed.length <= OUT_RECORD_BYTES_MAX, `out record of ${packed.length} bytes, at most ${OUT_RECORD_BYTES_MAX}`);
-      this.#waiting.push({ n: record.n, packed, headers });
-      this.#waitingBytes += packed.length;
+      const bytes = RECORD_BYTES + bulkOfRecord(record);
+      assert(bytes <= OUT_RECORD_BYTES_MAX, `out record of ${bytes} bytes, at most ${OUT_RECORD_BYTES_MAX}`);
+      this.#waiting.push({ n: record.n, record, bytes, headers });
+      this.#waitingBytes += bytes;
     }
     const done = new Promise<void>((resolve, reject) => this.#waiters.push({ n: last.n, resolve, reject }));
     if (!this.#isRunning) void this.#run();
@@ -162,9 +173,9 @@ export class OutPublisher {
     if (message === undefined || message.parts > 1 || offset === 0 || offset > tail.n) return tail;
     for (const record of decodeOutRecords(message.body)) {
       const waiting = this.#waiting[record.n - offset];
+      if (waiting === undefined || waiting.n !== record.n) continue;
       // Packed again, so that another version's way of packing makes no difference.
-      if (waiting === undefined || waiting.n !== record.n || Buffer.compare(waiting.packed, encodeOutRecord(record)) === 0)
-        continue;
+      if (Buffer.compare(encodeOutRecord(waiting.record), encodeOutRecord(record)) === 0) continue;
       throw new IoError({ code: "OUT_UNEQUAL", partition: this.partition, n: record.n }, "never");
     }
     return tail;
@@ -173,9 +184,9 @@ export class OutPublisher {
   /** Lets go of records that OUT has, and tells those who wait for them. */
   #passOver(n: number): void {
     let count = 0;
-    for (const { n: waitingN, packed } of this.#waiting) {
+    for (const { n: waitingN, bytes } of this.#waiting) {
       if (waitingN > n) break;
-      this.#waitingBytes -= packed.length;
+      this.#waitingBytes -= bytes;
       count++;
     }
     if (count > 0) this.#waiting = this.#waiting.slice(count);
@@ -187,10 +198,10 @@ export class OutPublisher {
 
   /** The next batch: one message of about 1 MiB, or one large record in parts. */
   #gather(first: Waiting): Batch {
-    if (first.packed.length > OUT_PART_BYTES) return this.#parts(first);
+    if (first.bytes > OUT_PART_BYTES) return this.#parts(first);
     const records = this.#records();
     const lastN = first.n + records.length - 1;
-    const body = joinRecords(records.map(({ packed }) => packed));
+    const body = encodeOutBody(records.map(({ record }) => record));
     return { messages: [this.#message({ firstN: first.n, lastN, part: 0, parts: 1, body }, first.headers)], lastN };
   }
 
@@ -203,15 +214,15 @@ export class OutPublisher {
       if (record.n !== expected) {
         throw new IoError({ code: "OUT_GAP", partition: this.partition, expected, got: record.n }, "never");
       }
-      if (records.length > 0 && bytes + record.packed.length > OUT_MESSAGE_BYTES) break;
+      if (records.length > 0 && bytes + record.bytes > OUT_MESSAGE_BYTES) break;
       records.push(record);
-      bytes += record.packed.length;
+      bytes += record.bytes;
     }
     return records;
   }
 
-  #parts({ n, packed, headers }: Waiting): Batch {
-    const body = joinRecords([packed]);
+  #parts({ n, record, headers }: Waiting): Batch {
+    const body = encodeOutBody([record]);
     const parts = Math.ceil(body.length / OUT_PART_BYTES);
     const messages = Array.from({ length: parts }, (_, part) => {
       const slice = body.subarray(part * OUT_PART_BYTES, (part + 1) * OUT_PART_BYTES);

@@ -3,7 +3,7 @@ import { IoError, concatBytes } from "@meridian/core";
 import type { Headers, Out, OutBatch, OutRecord, PartitionId } from "@meridian/core";
 import { plainHeaders } from "./chain.ts";
 import type { Clock } from "@meridian/core";
-import { decodeOutMessage, decodeOutRecords } from "./codec/out-message.ts";
+import { bulkOfRecord, decodeOutMessage, decodeOutRecords } from "./codec/out-message.ts";
 import type { OutMessage } from "./codec/out-message.ts";
 import { OUT_SUBJECTS } from "./names.ts";
 import { OutPublisher } from "./out-publisher.ts";
@@ -83,9 +83,6 @@ class PartsJoiner {
     return [batchOf(stored, message, body)];
   }
 }
-
-const bulkOfRecord = ({ transactions, results, settled }: OutRecord): number =>
-  settled.reduce((bytes, run) => bytes + run.transactions.length + run.results.length, transactions.length + results.length);
 
 function batchOf({ sequence, headers }: StoredMessage, { partition, part }: OutMessage, body: Uint8Array): OutBatch {
   return { firstSequence: sequence - part, sequence, partition, records: decodeOutRecords(body), headers: plainHeaders(headers) };

@@ -2,7 +2,7 @@ import { FORMAT_VERSION, evenRangeMap, isIoError } from "@meridian/core";
 import type { Entry, IoError } from "@meridian/core";
 import { describe, expect, test } from "vitest";
 import { ZERO_HASH, decodeLogMessage, encodeLogMessage, hashOf } from "./log-message.ts";
-import { decodeOutMessage, decodeOutRecords, encodeOutMessage, encodeOutRecord, joinRecords } from "./out-message.ts";
+import { decodeOutMessage, decodeOutRecords, encodeOutBody, encodeOutMessage } from "./out-message.ts";
 import { pack } from "./pack.ts";
 import { squeeze } from "./squeeze.ts";
 
@@ -66,7 +66,7 @@ describe("entries and records of many transactions are compressed", () => {
     expect(payload.length).toBeLessThan(150_000);
     expect(decodeLogMessage(payload)).toEqual({ message, previousHash: ZERO_HASH });
     const record = { n: 1, flush: 2, transactions, results: transactions, settled: [], block: null, genesis: null, map: null };
-    const body = joinRecords([encodeOutRecord(record)]);
+    const body = encodeOutBody([record]);
     expect(body.length).toBeLessThan(300_000);
     expect(decodeOutRecords(body)).toEqual([record]);
   });
@@ -129,7 +129,7 @@ test("records of OUT come back as they were, joined without packing them again",
     { flush: LARGE, transactions: new Uint8Array(), results: Uint8Array.of(8) },
   ];
   const records = [plain, { ...plain, n: 8, settled }, { ...plain, n: 9, block: closing, genesis, map: evenRangeMap(2) }];
-  const body = joinRecords(records.map(encodeOutRecord));
+  const body = encodeOutBody(records);
   expect(decodeOutRecords(body)).toEqual(records);
   const message = { partition: 1, firstN: 7, lastN: 9, part: 0, parts: 1, body };
   expect(decodeOutMessage(encodeOutMessage(message))).toEqual(message);

@@ -4,7 +4,7 @@ import { FORMAT_VERSION, IoError } from "@meridian/core";
 import type { BlockEntry, Entry, LogMessage } from "@meridian/core";
 import { LOG_ENTRIES_BYTES_MAX } from "../limits.ts";
 import { plainBytes } from "../payload.ts";
-import { checkFormat, pack, unpack } from "./pack.ts";
+import { checkFormat, pack, packBriefly, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
 import { SQUEEZE_BYTES_MIN, squeeze, unsqueeze } from "./squeeze.ts";
 import { arrayOf, bytes, flag, list, packedOf, text, unsigned, variant } from "./shapes.ts";
@@ -69,7 +69,7 @@ export function encodeLogMessage({ message, previousHash }: LinkedMessage): Uint
   const { partition, n, term, flush } = message;
   const numbers = [partition, n, term, flush].map((value) => unsigned.write(value));
   const written = entries.write(message.entries);
-  const packed = bulkOf(message.entries) < SQUEEZE_BYTES_MIN ? written : squeeze(pack(written));
+  const packed = bulkOf(message.entries) < SQUEEZE_BYTES_MIN ? written : squeeze(packBriefly(written));
   return pack([FORMAT_VERSION, ...numbers, hash.write(previousHash), packed]);
 }
 

@@ -3,9 +3,9 @@ import { FORMAT_VERSION } from "@meridian/core";
 import type { OutRecord, PartitionBlock, SettledRun } from "@meridian/core";
 import { OUT_MESSAGE_BYTES, OUT_RECORD_BYTES_MAX } from "../limits.ts";
 import { blockEntry } from "./log-message.ts";
-import { checkFormat, pack, unpack } from "./pack.ts";
+import { checkFormat, pack, packBriefly, unpack } from "./pack.ts";
 import type { Shape } from "./shapes.ts";
-import { squeeze, unsqueeze } from "./squeeze.ts";
+import { SQUEEZE_BYTES_MIN, squeeze, unsqueeze } from "./squeeze.ts";
 import { arrayOf, bytes, bytesOf, list, malformed, nullable, record, unsigned } from "./shapes.ts";
 import { hash, openedBlock, rangeMap } from "./shared-shapes.ts";
 
@@ -67,26 +67,19 @@ export function encodeOutRecord(value: OutRecord): Uint8Array {
   return pack(outRecord.write(value));
 }
 
-/** A body: packed records behind each other as one MessagePack list, without packing them again; compressed if they are many. */
-export function joinRecords(records: readonly Uint8Array[]): Uint8Array {
-  const header = listHeader(records.length);
-  const body = new Uint8Array(records.reduce((length, packed) => length + packed.length, header.length));
-  body.set(header);
-  let offset = header.length;
-  for (const packed of records) {
-    body.set(packed, offset);
-    offset += packed.length;
-  }
-  return squeeze(body);
+/** Bytes of transactions and results: nearly all of a large record. */
+export const bulkOfRecord = ({ transactions, results, settled }: OutRecord): number =>
+  settled.reduce((bytes, run) => bytes + run.transactions.length + run.results.length, transactions.length + results.length);
+
+/** The body of a message: records as one list; compressed if there is much in them. */
+export function encodeOutBody(records: OutRecord[]): Uint8Array {
+  const bulk = records.reduce((bytes, record) => bytes + bulkOfRecord(record), 0);
+  const written = outRecords.write(records);
+  return bulk < SQUEEZE_BYTES_MIN ? pack(written) : squeeze(packBriefly(written));
 }
 
 /** @throws IoError MALFORMED */
 export function decodeOutRecords(body: Uint8Array): OutRecord[] {
   const contents = unsqueeze(body, OUT_RECORD_BYTES_MAX + OUT_MESSAGE_BYTES, "out.records");
   return outRecords.read(unpack(contents, "out.records"), "out.records");
-}
-
-/** The array 32 header of MessagePack: 0xdd and the length, big-endian. */
-function listHeader(length: number): Uint8Array {
-  return Uint8Array.of(0xdd, length >>> 24, length >>> 16, length >>> 8, length);
 }

@@ -1,5 +1,5 @@
 import { IoError } from "@meridian/core";
-import { Packr } from "msgpackr";
+import { Packr, RESET_BUFFER_MODE } from "msgpackr";
 import { plainBytes } from "../payload.ts";
 import type { Shape } from "./shapes.ts";
 import { arrayOf, malformed } from "./shapes.ts";
@@ -16,6 +16,14 @@ const packr = new Packr({
 /** MessagePack of plain values: nil, booleans, numbers, texts, bytes and lists of these. */
 export function pack(value: unknown): Uint8Array {
   return plainBytes(packr.pack(value));
+}
+
+/**
+ * The same, in bytes that are good until something else is packed: for what is compressed at once. Fresh memory for each large
+ * value would cost more than packing it.
+ */
+export function packBriefly(value: unknown): Uint8Array {
+  return plainBytes(packr.pack(value, RESET_BUFFER_MODE));
 }
 
 /** @throws IoError MALFORMED if this is not exactly one MessagePack value */

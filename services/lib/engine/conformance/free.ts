@@ -66,7 +66,8 @@ function executed(module: PackedModule, { env, pre, config }: Fixture, records: 
 function nonceRecord(records: Uint8Array): Uint8Array {
   const [index, sender] = [records.subarray(TX.index, TX.index + 4), records.subarray(TX.sender, TX.sender + 20)];
   const [nonce, hash] = [records.subarray(TX.nonce, TX.nonce + 8), records.subarray(TX.hash, TX.hash + 32)];
-  return concatBytes([index, sender, nonce, hash]);
+  const none = new Uint8Array(4); // No call of a run follows it.
+  return concatBytes([index, sender, nonce, hash, none]);
 }
 
 /** Cells that read as never written have no place in an export. */

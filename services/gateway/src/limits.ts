@@ -21,7 +21,7 @@ export interface Limits {
   /** Of a binary body: bytes, inputs and calls of all inputs. */
   binaryBytesMax: number;
   binaryCallsMax: number;
-  /** A worker gets so many inputs of a binary body at once: 11 ms of work. */
+  /** A worker gets so many inputs of a binary body at once: 20 ms of work. */
   partInputs: number;
 
   /** Bodies that wait for a worker, their bytes, and about how many signatures are in them: a second of work or two. */
@@ -89,7 +89,7 @@ export const LIMITS: Limits = {
   idleMsMax: 120_000,
   binaryBytesMax: 16 * MIB,
   binaryCallsMax: 16_384,
-  partInputs: 256,
+  partInputs: 512,
   workerQueueMax: 1_024,
   workerQueueBytesMax: 128 * MIB,
   workerQueueSignaturesMax: 32_768,

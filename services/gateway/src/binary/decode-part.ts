@@ -123,12 +123,13 @@ export function joinParts(parts: readonly Part[]): Part {
   const [only] = parts;
   if (only !== undefined && parts.length === 1) return only;
   const counts = parts.map(({ recordCount }) => recordCount);
-  const inputs = parts.flatMap((part) => [...part.inputs]);
+  const inputs = new Uint32Array(parts.reduce((sum, part) => sum + part.inputs.length, 0));
+  parts.reduce((at, part) => (inputs.set(part.inputs, at), at + part.inputs.length), 0);
   return {
     records: concatBytes(parts.map(({ records }) => records)),
     recordCount: counts.reduce((sum, count) => sum + count, 0),
     keys: concatBytes(parts.map(({ keys }) => keys)),
-    inputs: Uint32Array.from(inputs),
+    inputs,
     hashes: concatBytes(parts.map(({ hashes }) => hashes)),
     refusals: parts.flatMap(({ refusals }) => refusals),
     ...joinValues(parts, counts),

@@ -10,6 +10,7 @@
  * A4. Two snapshots are kept. OUT may go up to the older one's `sequence`: whatever archive comes later finds the rest there.
  */
 import { createHash } from "node:crypto";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { assert, concatBytes, hexOf, IoError, readU32, sameBytes, txOffsets, resultBytes, writeU32 } from "@meridian/core";
 import type { AssembledBlock, Merged, Objects } from "@meridian/core";
 import { packRow, unpackRow } from "./archive-layout.ts";
@@ -25,7 +26,7 @@ export interface ArchiveManifest {
   block: number;
   hash: string;
   sequence: number;
-  /** Ascending, without gap. */
+  /** Ascending, without gap. `bytes`: before they are compressed; `sha256`: of the object. */
   chunks: { object: string; first: number; last: number; bytes: number; sha256: string }[];
 }
 
@@ -37,6 +38,8 @@ export interface KeptArchives {
 
 const MANIFEST_FORMAT = 3;
 export const SNAPSHOT_CHUNK_BYTES = 8 * 1_024 * 1_024;
+/** Objects cost ten times what compressing them does: the library of the object store hashes them in JavaScript. */
+const COMPRESSION = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const PREFIX = "archive/";
 const KEPT_MAX = 2;
 /** Chunks `<first>-<last>-<start of the SHA-256>`; only a number in folders of before. */
@@ -101,9 +104,10 @@ export async function takeArchiveSnapshot(objects: Objects, store: ArchiveStore,
   assert(stored !== null, `block ${block} of a snapshot is not there`);
   for (let first = (chunks.at(-1)?.last ?? store.oldest() - 1) + 1; first <= block;) {
     const { bytes, last } = packBlocks(store, first, block);
-    const hash = sha256(bytes);
+    const compressed = zstdCompressSync(bytes, COMPRESSION);
+    const hash = sha256(compressed);
     const object = chunkName(block, first, last, hash);
-    await objects.put(object, bytes);
+    await objects.put(object, compressed);
     chunks.push({ object, first, last, bytes: bytes.length, sha256: hash });
     first = last + 1;
   }
@@ -251,12 +255,13 @@ async function restoreFrom(
   if (head !== null && first !== undefined && first.first > head.number + 1) await store.clear();
   for (const chunk of manifest.chunks) {
     if (chunk.last <= (store.head()?.number ?? -1)) continue;
-    const bytes = await objects.get(chunk.object);
+    const compressed = await objects.get(chunk.object);
     const damage = (text: string): SnapshotDamage => ({ code: "SNAPSHOT_DAMAGED", object: chunk.object, text });
-    if (bytes === undefined) return damage("not there");
-    if (sha256(bytes) !== chunk.sha256) return damage("its SHA-256 is not the manifest's");
+    if (compressed === undefined) return damage("not there");
+    if (sha256(compressed) !== chunk.sha256) return damage("its SHA-256 is not the manifest's");
     const blocks: AssembledBlock[] = [];
-    for (const block of unpackBlocks(bytes)) {
+    // Its hash says that an archive made it, so it is a frame of what the manifest tells.
+    for (const block of unpackBlocks(new Uint8Array(zstdDecompressSync(compressed, { maxOutputLength: chunk.bytes })))) {
       const before = blocks.at(-1) ?? store.head();
       if (before !== null && block.number <= before.number) continue;
       if (before !== null && !sameBytes(block.parentHash, 0, before.hash, 0, 32))

@@ -2,7 +2,8 @@
  * What a transaction costs from an OUT message to its stored block: blocks of ERC-20 transfers, cut into flushes and spread over
  * partitions as the system does it. OUT is in memory, the database on the disk; the rows are this thread's processor time.
  *
- * npm run bench -w @meridian/archive [-- --engine wasm|native --blocks 60 --transactions 3000 --partitions 4 --flushes 100 --calls 0]
+ * npm run bench -w @meridian/archive
+ *   [-- --engine wasm|native --blocks 60 --transactions 3000 --partitions 4 --flushes 100 --calls 0]
  * With --calls the transactions are calls of signed batches of so many.
  */
 import { hash, randomFillSync } from "node:crypto";

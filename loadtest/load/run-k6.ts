@@ -58,7 +58,8 @@ export async function startK6(options: K6Options): Promise<K6Run> {
   const [orderFile, summaryFile, consoleFile, logFile] = ["order.json", "summary.json", "console.log", "k6.log"].map(file);
   if (orderFile === undefined || summaryFile === undefined || consoleFile === undefined || logFile === undefined)
     throw new IoError({ code: "K6", text: "no files" }, "never");
-  const order = { url, ...bodies, isJson, timeoutMs: TIMEOUT_MS, summaryFile, options: k6OptionsOf(options) };
+  const { requests } = options;
+  const order = { url, ...bodies, isJson, requests, timeoutMs: TIMEOUT_MS, summaryFile, options: k6OptionsOf(options) };
   await writeFile(orderFile, JSON.stringify(order));
   const args = ["run", "--quiet", "--no-color", "--no-usage-report", "--log-format", "raw", "--console-output", consoleFile];
   const env = { ...process.env, MERIDIAN_LOAD_ORDER: orderFile, K6_NO_USAGE_REPORT: "true" };
@@ -89,13 +90,15 @@ export function k6OptionsOf({ requests, arrival }: Pick<K6Options, "requests" | 
     const load = { executor: "shared-iterations", vus: arrival.clients, iterations: requests };
     return withDefaults({ ...shared, ...load, maxDuration: `${arrival.secondsMax}s` });
   }
+  // Half a request longer, so that the last one begins for sure; one that begins behind it sends nothing.
+  const durationMs = Math.ceil((arrival.seconds * 1000 * (requests + 0.5)) / requests);
   const clients = Math.ceil((requests / arrival.seconds) * UNDER_WAY_SECONDS);
   const preAllocatedVUs = Math.min(arrival.clientsMax, Math.max(CLIENTS_MIN, clients));
   return withDefaults({
     ...shared,
     executor: "constant-arrival-rate",
     // So many in the whole time: no rounding of a rate that is no whole number.
-    ...{ rate: requests, timeUnit: `${arrival.seconds}s`, duration: `${arrival.seconds}s` },
+    ...{ rate: requests, timeUnit: `${arrival.seconds}s`, duration: `${durationMs}ms` },
     ...{ preAllocatedVUs, maxVUs: arrival.clientsMax },
   });
 }

@@ -208,7 +208,7 @@ test("answers are read by their lengths", () => {
 
 test("k6 gets an open rate in whole requests, and its lines are read back", () => {
   const options = k6OptionsOf({ requests: 6_349, arrival: { kind: "rate", seconds: 65, clientsMax: 1_000 } });
-  const load = { executor: "constant-arrival-rate", rate: 6_349, timeUnit: "65s", duration: "65s", preAllocatedVUs: 391 };
+  const load = { executor: "constant-arrival-rate", rate: 6_349, timeUnit: "65s", duration: "65006ms", preAllocatedVUs: 391 };
   expect(options).toMatchObject({ scenarios: { load } });
   const summary = JSON.stringify({ metrics: { dropped_iterations: { values: { count: 2 } }, vus_max: { values: { max: 9 } } } });
   expect(outcomeOf('sent [4,1000,12.5,200,8,0,8,1,""]\nother\n', summary)).toEqual({

@@ -59,7 +59,8 @@ export async function natsRig(): Promise<Rig> {
       const before = lastSequence(stream);
       proxy.loseAnswer(match, async () => {
         const sequence = await before;
-        await until("the store", async () => (await lastSequence(stream)) > sequence);
+        // A stream that is gone means that the test is over.
+        await until("the store", async () => (await lastSequence(stream).catch(() => Infinity)) > sequence);
       });
     },
     hold: (bus, stream) => proxyOf(bus).hold(`PUB ${stream.toLowerCase()}.`),
